@@ -156,6 +156,19 @@ def test_without_two_labels_there_is_no_classifier_yet(folder, say, capsys):
     assert run_here(*LABEL[:-1], "--finish") == 2
 
 
+def test_a_template_with_a_column_of_another_name(folder, say, capsys):
+    """A long text is folded, and all of it is shown on request; the commands that come next name the column."""
+    long = " ".join(f"word{i}" for i in range(500))
+    rows = [f"{text} {long}\t{i}\n" for i, text in enumerate(GOOD[:2] + BAD[:3])]
+    (folder / "notes.tsv").write_text("".join(["note\tid\n", *rows]), encoding="utf-8")
+    command = ["label", "notes.tsv", *LABEL[2:], "--text-column", "note", "--template", "It was <mask>: <text>"]
+    assert say("v", "1", "2", "1", "2", "f", command=command) == 0
+    out = capsys.readouterr().out
+    folded, whole = out.split("labelled ·")[1].split("v shows all", 1)
+    assert "word40" in folded and "word499" not in folded and "word499" in whole
+    assert "--prompt notes.labelling/prompt --text-column note --out" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

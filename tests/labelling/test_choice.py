@@ -52,6 +52,12 @@ def test_the_first_texts_are_of_all_clusters():
     assert {targets[index] for index, _ in first} == {0, 1, 2}
 
 
+def test_alike_texts_make_fewer_clusters():
+    features, _ = blobs(3)
+    alike = Features(np.tile(features.states, (10, 1)), None, features.label_states, None)
+    assert len(space_of(alike, 3, seed=0).first) == 3
+
+
 def test_different_is_the_farthest_text():
     features, _ = blobs()
     space = space_of(features, 3, seed=0)

@@ -92,6 +92,7 @@ class TerminalSession:
                 self._answer_by_name(self._keys.line("label (its beginning is enough): ") or "")
             case "v" if question is not None:
                 show_text(self._console, question.text, whole=True)
+                self._show_labels()
             case "d":
                 self._review()
             case "e":

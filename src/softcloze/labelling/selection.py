@@ -88,7 +88,7 @@ def space_of(features: Features, labels: int, seed: int) -> Space:
     vectors = vectors / np.where(lengths > 0, lengths, 1)
     shuffled = generator.permutation(len(vectors))
     sample = shuffled[:MOST_CLUSTERED]
-    clusters = min(max(FIRST, labels), len(sample))
+    clusters = min(max(FIRST, labels), len(np.unique(vectors[sample].round(4), axis=0)))  # texts may be alike
     fitted = KMeans(clusters, n_init=3, random_state=seed % 2**32).fit(vectors[sample])
     middles = sample[fitted.transform(vectors[sample]).argmin(0)]
     sizes = np.bincount(fitted.labels_, minlength=clusters)
