@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from importlib.resources import files
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from support import models
@@ -296,3 +297,21 @@ def test_both_languages_have_the_same_strings_and_all_are_used():
     used = {*re.findall(r"\b(?:words|strings)(?:\.|\[\")(\w+)", text)} | {"skipped", "left"}
     composed = {name for name in english if name.startswith(("of_", "result_"))}
     assert english.keys() - composed == used - {"json", "of_", "result_"}
+
+
+@pytest.mark.slow  # the server lingers
+def test_other_machines_need_the_token_and_their_people_a_name():
+    addresses, token, made = [], "s3cret", labeller()
+    options = {"host": "0.0.0.0", "port": 0, "token": token, "name": "Ann", "on_start": addresses.append}
+    thread = threading.Thread(target=serve_labelling, args=[made], kwargs=options)
+    thread.start()
+    wait_until(lambda: addresses)
+    with httpx2.Client(base_url=addresses[0].replace("0.0.0.0", "127.0.0.1"), auth=("anyone", token)) as browser:
+        page = browser.get("/").text
+        assert '"name": null' in page
+        assert 'value="Ann"' not in page
+        wait_until(lambda: stage(post(browser)) == "question")
+        assert stage(post(browser, "finish")) == "results"
+    assert httpx2.get(addresses[0].replace("0.0.0.0", "127.0.0.1")).status_code == 401
+    thread.join(60)
+    assert not thread.is_alive()

@@ -33,9 +33,10 @@ def serve_labelling(
 
     Args:
         labeller: the labelling; its folder keeps the answers. It is not closed at the end.
-        host: address to listen at. Any but loopback needs a token, and each person gives a name on the page.
+        host: address to listen at. Any but loopback needs a token.
         port: 0 for any that is free.
-        name: of the person, which the page offers and which may be changed on it.
+        name: of the person, which the page offers and which may be changed on it. At another address than loopback the
+            page asks each person for a name.
         finish: as for `labelling_app`.
         open_browser: open the page in the browser.
         token: that every request has to send; browsers ask for it as a password.
@@ -52,7 +53,7 @@ def serve_labelling(
     settings = ServiceSettings(token=token, hosts=hosts_of(host), drain_seconds=_LINGER)
     app = labelling_app(
         labeller,
-        name=name if name or is_loopback(host) else None,
+        name=name if is_loopback(host) else None,
         finish=finish,
         stop=lambda: asyncio.get_running_loop().call_later(_LINGER, setattr, server, "should_exit", True),
         settings=settings,
