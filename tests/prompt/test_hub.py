@@ -174,6 +174,11 @@ def test_files_are_checked_before_and_after_they_are_read(hub, classifier, monke
     monkeypatch.undo()
     monkeypatch.setattr(prompt_hub, "LARGEST_DOWNLOAD", 10)
     assert "at most 10 B are downloaded; download it by hf download" in error_of("hf://alice/reviews")
+    monkeypatch.undo()
+    repository.commit({**good, **{f"prompt-{i}/prompt.json": b"{}" for i in range(2000)}})
+    asked = len(hub.requests)
+    assert "files of prompts, and at most 2,000 are downloaded" in error_of("hf://alice/reviews")
+    assert len(hub.requests) - asked < 5
 
 
 def test_links_of_a_cache_are_followed_and_others_are_not(tmp_path):

@@ -13,6 +13,7 @@ from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.formatting import quoted, size
 
 LARGEST_DOWNLOAD = 2**32  # bytes; a mistaken repository shall not fill the disk
+MOST_FILES = 2000  # an ensemble of a thousand members
 LARGEST_CARD = 2**28  # bytes, as of a folder
 CARDS = ("prompt.json", "probe.json", "generator.json", "ensemble.json")
 _VECTORS = "vectors*.safetensors"
@@ -145,6 +146,10 @@ class HubLocation(NamedTuple):
         for name, bytes_ in sizes.items():
             if name.endswith(".json") and bytes_ > LARGEST_CARD:
                 raise ArtifactError(f"{self}: {name} has {size(bytes_)}, and at most {size(LARGEST_CARD)} are read")
+        if len(sizes) > MOST_FILES:
+            raise ArtifactError(
+                f"{self} has {len(sizes):,} files of prompts, and at most {MOST_FILES:,} are downloaded"
+            )
         if sum(sizes.values()) > LARGEST_DOWNLOAD:
             raise ArtifactError(
                 f"{self} has {size(sum(sizes.values()))}, and at most {size(LARGEST_DOWNLOAD)} are downloaded; "
