@@ -38,6 +38,12 @@ def done(tmp_path_factory):
     return answered(labeller(tmp_path_factory.mktemp("done"), held_out=6), 24)
 
 
+@pytest.fixture(scope="module")
+def fitted(done):
+    """Its classifier."""
+    return done.classifier()
+
+
 def test_no_text_is_asked_twice_and_the_reasons_are_kept(done):
     rows = done.labelled()
     assert len({row.index for row in rows}) == 24
@@ -46,24 +52,24 @@ def test_no_text_is_asked_twice_and_the_reasons_are_kept(done):
     assert sum(done.counts().values()) == 24
 
 
-def test_the_classifier_predicts_and_is_saved(done, tmp_path):
-    classifier, rest = done.classifier(), done.predict_rest()
-    assert isinstance(classifier, PromptClassifier)
+def test_the_classifier_predicts_and_is_saved(done, fitted, tmp_path):
+    rest = done.predict_rest()
+    assert isinstance(fitted, PromptClassifier)
     texts = [TEXTS[index] for index in rest.indices]
-    np.testing.assert_allclose(rest.probabilities, classifier.predict_proba(texts), atol=1e-5)
-    assert rest.labels == classifier.predict(texts).tolist()
+    np.testing.assert_allclose(rest.probabilities, fitted.predict_proba(texts), atol=1e-5)
+    assert rest.labels == fitted.predict(texts).tolist()
     assert {*rest.indices.tolist()} == {*range(len(TEXTS))} - {row.index for row in done.labelled()}
-    classifier.save(tmp_path / "prompt")
+    fitted.save(tmp_path / "prompt")
     loaded = PromptClassifier.load(tmp_path / "prompt", models.backbone("bert"))
     np.testing.assert_allclose(loaded.predict_proba(texts), rest.probabilities, atol=1e-5)
 
 
-def test_held_out_texts_judge_and_do_not_teach(done):
+def test_held_out_texts_judge_and_do_not_teach(done, fitted):
     held = [row for row in done.labelled() if row.how == "held out"]
     assert {row.index for row in held} == {*done.held_out}
     assert done.estimate().of == "held out"
     assert done.estimate().texts == 6
-    assert done.classifier().prompt_.training["examples"] == 18
+    assert fitted.prompt_.training["examples"] == 18
 
 
 def test_estimates_doubts_and_guesses_fit_the_answers(done):
@@ -130,7 +136,7 @@ def test_undo_skip_relabel_and_notes():
     assert made.counts() == {"positive": 1, "negative": 0}
 
 
-def test_a_new_label_needs_no_new_reading(monkeypatch):
+def test_a_new_label_needs_no_new_reading():
     made = answered(labeller(), 10)
     made.add_label("neutral")
     with pytest.raises(ParameterError, match="did you mean 'neutral'"):
@@ -140,10 +146,10 @@ def test_a_new_label_needs_no_new_reading(monkeypatch):
         made.tell(index, "neutral")
     assert made.ask()
     assert {*made.guess(0)} == {"positive", "negative", "neutral"}
-    assert made.classifier().classes_.tolist() == ["negative", "neutral", "positive"]
+    before = made.classifier()
+    assert before.classes_.tolist() == ["negative", "neutral", "positive"]
     assert made.predict_rest().classes == ("negative", "neutral", "positive")
-    before = made.classifier().prompt_.head
-    assert (before, made.read().classifier().prompt_.head) == ("linear", "words+linear")
+    assert (before.prompt_.head, made.read().classifier().prompt_.head) == ("linear", "words+linear")
 
 
 def test_a_head_solved_in_the_background_takes_part():
