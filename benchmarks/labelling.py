@@ -1,6 +1,6 @@
 """Simulate labelling: known labels answer, and strategies, estimates and doubts are compared with what is true.
 
-    python -m benchmarks.labelling FOLDER [--seeds 10] [--fast-seeds 50] [--strategies uncertain random] [--tasks ...]
+    python -m benchmarks.labelling FOLDER [--seeds 10] [--fast-seeds 50] [--strategies uncertain random doubts]
 
 FOLDER keeps the states of each task, which a model computes once, and the result of each run; the same command resumes.
 It prints the tables of docs/measurements/labelling.md. Runs take turns by seed, so that an interrupted one has equally
@@ -29,8 +29,17 @@ from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.prompt import CompiledPrompt
 
 BERT, SMOLLM2, GEMMA = "starter:bert-tiny", "starter:smollm2-135m", "starter:gemma3-270m"
-# task, model, head: "linear" where reading the words of many labels takes long; the first two are the fastest
+# task, model, head: "linear" where reading the words of many labels takes long
 SETS = (
+    ("tweets-3", SMOLLM2, "words+linear"),
+    ("sms-spam, uneven", SMOLLM2, "linear"),
+    ("banking-en", SMOLLM2, "words+linear"),
+    ("tickets-en", SMOLLM2, "linear"),
+    ("movie-reviews", SMOLLM2, "words+linear"),
+    ("product-reviews", SMOLLM2, "words+linear"),
+    ("headlines-zh", GEMMA, "linear"),
+    ("questions-zh", GEMMA, "linear"),
+    ("chinese-reviews", GEMMA, "words+linear"),
     ("movie-reviews", BERT, "words+linear"),
     ("tweets-3", BERT, "words+linear"),
     ("product-reviews", BERT, "words+linear"),
@@ -38,15 +47,10 @@ SETS = (
     ("sms-spam, uneven", BERT, "linear"),
     ("tickets-en", BERT, "words+linear"),
     ("banking-en", BERT, "linear"),
-    ("banking-en", SMOLLM2, "words+linear"),
-    ("tweets-3", SMOLLM2, "words+linear"),
-    ("headlines-zh", GEMMA, "linear"),
-    ("questions-zh", GEMMA, "linear"),
-    ("chinese-reviews", GEMMA, "words+linear"),
 )
-FAST = 2
-POOL, TEST, MAX_LENGTH = 1000, 400, 128
+FAST = SETS[9:11]
 AT = (32, 64)
+DOUBTS_AT, DOUBTS = (64, 200), "doubts"
 REFIT_EVERY, STRENGTH_EVERY, STRENGTH = 4, 1.5, 0.1
 WRONG = 0.1  # share of labels that are wrong, to find them
 SHOWN = 0.2  # share of the labelled texts that are shown as doubtful
@@ -75,21 +79,20 @@ def path_of(folder: Path, task: str, model: str) -> Path:
     return folder / f"{task.replace(', ', '-')}.{model.removeprefix('starter:')}.npz"
 
 
-def read(folder: Path, task_name: str, model: str, head: str) -> None:
+def read(path: Path, task_name: str, model: str, head: str, pool: int, held_out: int, max_length: int) -> None:
     """Compute the states of a task, unless they are there."""
-    path = path_of(folder, task_name, model)
     if path.exists():
         return
     task, generator = TASKS[task_name], np.random.default_rng(0)
     split = task.split()
     parts = []
-    for examples, most in ((split.train, POOL), (split.test, TEST)):
+    for examples, most in ((split.train, pool), (split.test, held_out)):
         chosen = generator.permutation(len(examples))[:most]
         parts.append([(examples.texts[i], examples.labels[i]) for i in chosen])
     rows = parts[0] + parts[1]
     verbalizer = resolve_verbalizer(task.words)
     template = resolve_mask_template(task.template)
-    compiled = CompiledPrompt(template, verbalizer, load_backbone(model), MAX_LENGTH, head, None, "mean")
+    compiled = CompiledPrompt(template, verbalizer, load_backbone(model), max_length, head, None, "mean")
     features = compiled.features(compiled.encode([text for text, _ in rows]), None).numpy()
     with replacing_file(path) as draft, draft.open("wb") as file:
         np.savez(
@@ -141,7 +144,6 @@ def run(given: Set, strategy: str, seed: int) -> Iterator[dict[str, Any]]:
             space=space,
             log_probabilities=logs,
             targets=set(targets[labelled].tolist()),
-            labelled=np.array(labelled, dtype=int),
             recent=np.array(labelled[fitted:], dtype=int),
             open_=open_,
             turn=len(labelled),
@@ -153,7 +155,7 @@ def run(given: Set, strategy: str, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def judge(given: Set, rows: np.ndarray, strategy: str, seed: int) -> dict[str, Any]:
-    """True balanced accuracy, the estimate of it, and the share of wrong labels that are found."""
+    """True balanced accuracy, and the estimate of it."""
     features, targets, labels = given.features, given.targets, given.labels
     known = targets[rows]
     strength, _ = choose_strength(features, rows, known, labels, seed)
@@ -172,20 +174,45 @@ def judge(given: Set, rows: np.ndarray, strategy: str, seed: int) -> dict[str, A
         seed=seed,
     )
     assert estimated is not None
-    generator = np.random.default_rng(seed)
-    wrong = generator.choice(len(rows), round(WRONG * len(rows)), replace=False)
-    mistaken = known.copy()
-    mistaken[wrong] = (known[wrong] + generator.integers(1, labels, size=len(wrong))) % labels
-    order, _ = rank_doubts(cross_validated(features, rows, mistaken, labels, seed), mistaken)
-    shown = order[: round(SHOWN * len(rows))]
     return {
         "labelled": len(rows),
         "true": float(balanced_accuracy_score(targets[test], predicted)),
         "estimate": estimated.balanced_accuracy,
         "low": estimated.low,
         "high": estimated.high,
-        "found": float(np.isin(wrong, shown).mean()),
     }
+
+
+def judge_doubts(given: Set, count: int, seed: int) -> dict[str, Any]:
+    """Share of wrong labels that are found among random texts, and the balanced accuracy of a head that learns them."""
+    features, labels = given.features, given.labels
+    generator = np.random.default_rng(seed)
+    rows = generator.permutation(len(given.pool))[:count]
+    known = given.targets[rows]
+    wrong = generator.choice(count, round(WRONG * count), replace=False)
+    mistaken = known.copy()
+    mistaken[wrong] = (known[wrong] + generator.integers(1, labels, size=len(wrong))) % labels
+    strength, _ = choose_strength(features, rows, mistaken, labels, seed)
+    logs = cross_validated(features, rows, mistaken, labels, seed, strength)
+    order, _ = rank_doubts(logs, mistaken)
+    test = slice(len(given.pool), None)
+    predicted = fit_quick(features, rows, mistaken, labels, strength).log_probabilities(features, test).argmax(1)
+    return {
+        "labelled": count,
+        "true": float(balanced_accuracy_score(given.targets[test], predicted)),
+        "right": float((logs.argmax(1) == known).mean()),
+        "found": float(np.isin(wrong, order[: round(SHOWN * count)]).mean()),
+    }
+
+
+def found_by_labels(right: float, labels: int) -> float:
+    """Share of wrong labels that a classifier finds by its predicted labels alone, right in this share of texts.
+
+    Its errors do not depend on the given labels, fall on all other labels alike, and of the texts whose label it
+    disputes any may be shown.
+    """
+    disputed = 1 - (1 - right) / (labels - 1)
+    return disputed * min(1.0, SHOWN / ((1 - WRONG) * (1 - right) + WRONG * disputed))
 
 
 def tables(results: dict[tuple[str, str, str], list[list[dict[str, Any]]]], strategies: list[str]) -> None:
@@ -210,25 +237,42 @@ def tables(results: dict[tuple[str, str, str], list[list[dict[str, Any]]]], stra
         print(f"| {task}, {model.removeprefix('starter:')} | {runs} | " + " | ".join(cells) + " |")
     for (name, n), means in differences.items():
         print(f"{name} at {n}: mean gain {np.mean(means):+.1f} points, least {min(means):+.1f}")
-    print("\n| strategy, labelled | runs | interval holds | error of the estimate | width | wrong labels found |")
-    print("| --- " * 6 + "|")
+    print("\n| strategy, labelled | runs | interval holds | error of the estimate | width |")
+    print("| --- " * 5 + "|")
     for name in strategies:
         for i, n in enumerate(AT):
             rows = [r[i] for key, of_task in results.items() if key[2] == name for r in of_task]
             held = np.mean([row["low"] <= row["true"] <= row["high"] for row in rows])
             error = np.mean([row["estimate"] - row["true"] for row in rows])
             width = np.mean([row["high"] - row["low"] for row in rows])
-            found = np.mean([row["found"] for row in rows])
-            print(f"| {name}, {n} | {len(rows)} | {held:.3f} | {100 * error:+.1f} points | {width:.3f} | {found:.3f} |")
+            print(f"| {name}, {n} | {len(rows)} | {held:.3f} | {100 * error:+.1f} points | {width:.3f} |")
+
+
+def table_of_doubts(results: dict[tuple[str, str, str], list[list[dict[str, Any]]]]) -> None:
+    """Print how many wrong labels are found."""
+    print("\n| task, model | runs | " + " | ".join(f"accuracy, found, {n}" for n in DOUBTS_AT) + " |")
+    print("| --- " * (2 + len(DOUBTS_AT)) + "|")
+    for (task, model, name), runs in results.items():
+        if name == DOUBTS:
+            labels, cells = len(resolve_verbalizer(TASKS[task].words).labels), []
+            for i in range(max(map(len, runs))):
+                of = {key: float(np.mean([run[i][key] for run in runs])) for key in ("true", "found", "right")}
+                by_labels = found_by_labels(of["right"], labels)
+                cells.append(f"{of['true']:.2f}, {of['found']:.2f} ({by_labels:.2f} by labels)")
+            print(f"| {task}, {model.removeprefix('starter:')} | {len(runs)} | " + " | ".join(cells) + " |")
 
 
 def main() -> None:
     """Read, run what has no result yet, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--fast-seeds", type=int, default=50)
-    parser.add_argument("--strategies", nargs="+", default=["uncertain", "different", "random"])
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=10, help="seeds below this one")
+    parser.add_argument("--fast-seeds", type=int, default=50, help="the same for the two fastest sets")
+    parser.add_argument("--pool", type=int, default=500, help="texts to label, at most")
+    parser.add_argument("--held-out", type=int, default=200, help="texts that judge, at most")
+    parser.add_argument("--max-length", type=int, default=128, help="of prompts in tokens")
+    parser.add_argument("--strategies", nargs="+", default=["uncertain", "random", DOUBTS])
     parser.add_argument("--tables", action="store_true", help="print the tables of the runs so far, and run nothing")
     parser.add_argument("--no-reading", action="store_true", help="leave out tasks whose states are not there")
     options = parser.parse_args()
@@ -237,22 +281,29 @@ def main() -> None:
     sets = [s for s in SETS if path_of(options.folder, *s[:2]).exists() or not (options.no_reading or options.tables)]
     results: dict[tuple[str, str, str], list[list[dict[str, Any]]]] = {}
     loaded: dict[tuple[str, str], Set] = {}
-    for seed in range(max(options.seeds, options.fast_seeds)):
+    for seed in range(options.first_seed, max(options.seeds, options.fast_seeds)):
         for task, model, head in sets:
-            if seed >= (options.fast_seeds if (task, model, head) in SETS[:FAST] else options.seeds):
+            if seed >= (options.fast_seeds if (task, model, head) in FAST else options.seeds):
                 continue
+            states = path_of(options.folder, task, model)
             for strategy in options.strategies:
-                path = options.folder / "runs" / f"{path_of(options.folder, task, model).stem}.{strategy}.{seed}.json"
+                path = options.folder / "runs" / f"{states.stem}.{strategy}.{seed}.json"
                 if not path.exists() and not options.tables:
-                    read(options.folder, task, model, head)
+                    read(states, task, model, head, options.pool, options.held_out, options.max_length)
                     if (task, model) not in loaded:
                         loaded[task, model] = load(options.folder, task, model)
+                    given = loaded[task, model]
+                    if strategy == DOUBTS:
+                        result = [judge_doubts(given, n, seed) for n in DOUBTS_AT if n <= len(given.pool)]
+                    else:
+                        result = [*run(given, strategy, seed)]
                     path.parent.mkdir(exist_ok=True)
-                    write_text(path, json.dumps([*run(loaded[task, model], strategy, seed)]))
+                    write_text(path, json.dumps(result))
                 if path.exists():
                     results.setdefault((task, model, strategy), []).append(json.loads(path.read_text("utf-8")))
-    complete = {key: runs for key, runs in results.items() if all((*key[:2], s) in results for s in options.strategies)}
-    tables(complete, options.strategies)
+    compared = [strategy for strategy in options.strategies if strategy != DOUBTS]
+    tables({key: runs for key, runs in results.items() if all((*key[:2], s) in results for s in compared)}, compared)
+    table_of_doubts(results)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,13 @@ def blobs(count=90, labels=3, width=8, seed=0, spread=1.0):
     return Features(states, None, np.zeros((0, width)), None), targets
 
 
-def chosen(space, strategy, open_, logs=None, targets=(), labelled=(), turn=0, count=1):
+def chosen(space, strategy, open_, logs=None, targets=(), turn=0, count=1):
     return choose(
         count,
         strategy=strategy,
         space=space,
         log_probabilities=logs,
         targets=targets,
-        labelled=np.asarray(labelled, dtype=int),
         recent=np.zeros(0, dtype=int),
         open_=open_,
         turn=turn,
@@ -50,23 +49,14 @@ def test_the_first_texts_are_of_all_clusters():
     first = chosen(space, "uncertain", np.ones(90, dtype=bool), count=8)
     assert {how for _, how in first} == {"different"}
     assert {targets[index] for index, _ in first} == {0, 1, 2}
+    assert len(space.first) == 18  # six for each label
 
 
-def test_alike_texts_make_fewer_clusters():
-    features, _ = blobs(3)
-    alike = Features(np.tile(features.states, (10, 1)), None, features.label_states, None)
-    assert len(space_of(alike, 3, seed=0).first) == 3
-
-
-def test_different_is_the_farthest_text():
-    features, _ = blobs()
-    space = space_of(features, 3, seed=0)
-    labelled = [*space.first, 1, 2]
-    open_ = np.ones(90, dtype=bool)
-    open_[labelled] = False
-    ((index, _),) = chosen(space, "different", open_, labelled=labelled)
-    nearest = (space.vectors @ space.vectors[labelled].T).max(1)
-    assert nearest[index] == nearest[open_].min()
+def test_like_texts_are_asked_once():
+    features, _ = blobs(6)
+    repeated = Features(np.tile(features.states, (4, 1)), None, features.label_states, None)
+    first = space_of(repeated, 3, seed=0).first
+    assert sorted(index % 6 for index in first) == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_label_without_texts_is_sought():
@@ -75,7 +65,7 @@ def test_a_label_without_texts_is_sought():
     logs = np.log(np.random.default_rng(0).dirichlet([1, 1, 1], 90))
     open_ = np.ones(90, dtype=bool)
     open_[[*space.first]] = False
-    ((index, how),) = chosen(space, "uncertain", open_, logs, targets={0, 1}, labelled=space.first)
+    ((index, how),) = chosen(space, "uncertain", open_, logs, targets={0, 1})
     assert how == "sought"
     assert logs[index, 2] == logs[open_, 2].max()
 
@@ -86,7 +76,7 @@ def test_uncertain_texts_are_those_of_least_margin():
     probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], 400)
     open_ = np.ones(400, dtype=bool)
     open_[[*space.first]] = False
-    picks = chosen(space, "uncertain", open_, np.log(probabilities), {0, 1, 2}, space.first, count=5)
+    picks = chosen(space, "uncertain", open_, np.log(probabilities), {0, 1, 2}, count=5)
     ordered = np.sort(probabilities, axis=1)
     margins = ordered[:, 2] - ordered[:, 1]
     assert {how for _, how in picks} == {"uncertain"}

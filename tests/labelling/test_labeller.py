@@ -154,7 +154,7 @@ def test_a_new_label_needs_no_new_reading():
 
 def test_a_head_solved_in_the_background_takes_part():
     with labeller(background=True, refit_every=1) as made:
-        answered(made, 9)
+        answered(made, 13)
         made.close()
         (question,) = made.ask()
         assert question.how in ("uncertain", "sought")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from softcloze.verbalizer import Label, Words
 
 JOURNAL = "journal.jsonl"
-StrategyName = Literal["default", "different", "uncertain", "random"]
+StrategyName = Literal["default", "uncertain", "random"]
 
 
 @takes_format

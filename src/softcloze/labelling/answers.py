@@ -18,7 +18,7 @@ class Question:
     Attributes:
         index: of the text.
         text: the text.
-        how: reason for which it was chosen: "different" (unlike those that are labelled), "uncertain" (the classifier
+        how: reason for which it was chosen: "different" (typical, and unlike the others), "uncertain" (the classifier
             is not sure), "sought" (it may have a label that no text has yet), "random", "held out" (drawn at random,
             for the estimate alone), "own" (by the person) or "given" (it had its label before).
     """

@@ -58,11 +58,11 @@ class Labeller:
             of the same texts is continued, with its labels and its held-out texts.
         template: a hard template with one mask; None to choose one by labels and language, as `AutoPromptClassifier`
             does first.
-        multi_label: a text may have several labels, or none. Texts are then chosen by their differences and at random,
-            and there is no estimate.
-        strategy: choice of texts: "default" (which is "random"), "different" (k-centre greedy on the states),
-            "uncertain" (first texts that differ, then those of least margin) or "random".
-            docs/measurements/labelling.md compares them.
+        multi_label: a text may have several labels, or none. Typical texts and random ones take turns at first, then
+            all are random, and there is no estimate.
+        strategy: choice of texts: "uncertain" (first texts that are typical and differ, six for each label, from 8 to
+            64 of them; then those of least margin between the two likeliest labels), "random", or "default" (which is
+            "random"). docs/measurements/labelling.md compares them. From chosen texts the estimate is less reliable.
         held_out: number of texts that are drawn at random for the estimate alone. They are asked among the others,
             marked "held out", and no classifier learns from them.
         refit_every: number of answers after which the head is solved again.
@@ -81,7 +81,7 @@ class Labeller:
 
     Example:
         >>> texts = ["A delight.", "A bore.", "Wonderful!", "So dull.", "I loved it.", "I left early."]
-        >>> labeller = Labeller("starter:bert-tiny", texts, ["negative", "positive"], strategy="different")
+        >>> labeller = Labeller("starter:bert-tiny", texts, ["negative", "positive"])
         >>> for question in labeller.ask(4):
         ...     labeller.tell(question.index, "positive" if question.index % 2 == 0 else "negative")
         >>> labeller.counts()
@@ -113,7 +113,7 @@ class Labeller:
         """Open the labelling; the model is loaded by `read`, or by the first `ask`."""
         constraints = {
             "multi_label": BOOLEAN,
-            "strategy": one_of("default", "different", "uncertain", "random"),
+            "strategy": one_of("default", "uncertain", "random"),
             "held_out": integer(at_least=0),
             "refit_every": integer(at_least=1),
             "lease": POSITIVE,
@@ -550,7 +550,6 @@ class Labeller:
                     space=space,
                     log_probabilities=fit.log_probabilities if fit is not None else None,
                     targets={record.labels.index(label) for answer in record.answers() for label in answer.labels},
-                    labelled=near,
                     recent=near[~np.isin(near, known)],
                     open_=open_ & ~held_out,
                     turn=turn,
@@ -560,9 +559,9 @@ class Labeller:
         return chosen
 
     def _strategy_of(self, turn: int) -> Strategy:
-        """The strategy of the next text; with several labels no classifier takes part."""
-        if self.multi_label and self.strategy in ("default", "uncertain"):
-            return "different" if turn % 2 == 0 else "random"
+        """The strategy of the next text; with several labels no classifier takes part in "uncertain"."""
+        if self.multi_label and self.strategy != "random":
+            return "uncertain" if turn % 2 == 0 else "random"
         return DEFAULT if self.strategy == "default" else self.strategy
 
     def _computed(self, name: str, compute: Callable[[], Result]) -> Result:

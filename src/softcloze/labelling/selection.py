@@ -1,4 +1,4 @@
-"""Choose the next text to label: texts that differ at first, later those that the classifier is least sure of."""
+"""Choose the next text to label: typical texts that differ at first, later those of which the classifier is unsure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,43 +10,17 @@ from numpy.typing import NDArray
 from softcloze.heads.logistic import Array
 from softcloze.labelling.head import Features, Indices
 
-Strategy = Literal["default", "different", "uncertain", "random"]
+Strategy = Literal["default", "uncertain", "random"]
 Chosen = tuple[int, str]  # index of a text and the reason
 
 COMPONENTS = 32  # of the states, for the similarity of texts
-NEAREST = 20  # texts around one whose similarity is its density
-FIRST = 8  # texts that differ, before the classifier takes part; or one for each label, if that is more
+ROUND = 8  # typical texts, before clusters are sought anew for more of them
+FOR_EACH_LABEL, MOST = 6, 64  # typical texts, before the classifier takes part: for each label, and at most
+NEAREST = 20  # texts of a cluster whose similarity makes one of them typical
 CANDIDATES = 40  # least sure texts among which similar ones are passed over
 LIKENESS = 0.5  # what a text loses for a cosine of 1 with one that the classifier does not know yet
 DEFAULT: Strategy = "random"  # docs/measurements/labelling.md: no other is above it on all tasks
-AT_ONCE = 64  # texts that are compared with all others at once
-MOST_CLUSTERED = 20_000  # texts among which clusters are sought
-
-
-class Likeness:
-    """For each text the cosine with the most similar one of a growing set of texts.
-
-    >>> likeness = Likeness(np.eye(3, dtype=np.float32))
-    >>> likeness.to([0]).tolist(), likeness.to([0, 2]).tolist(), likeness.to([2]).tolist()
-    ([1.0, 0.0, 0.0], [1.0, 0.0, 1.0], [0.0, 0.0, 1.0])
-    """
-
-    def __init__(self, vectors: Array):
-        """Take directions of length 1, shape (texts, components)."""
-        self._vectors = vectors
-        self._known: set[int] = set()
-        self._cosines = np.full(len(vectors), -np.inf, dtype=vectors.dtype)
-
-    def to(self, indices: Collection[int]) -> Array:
-        """The cosines, shape (texts,); only texts that were not there in the last call cost time."""
-        if not self._known <= {*indices}:  # a lease ended, or an answer was taken back
-            self._known, self._cosines = set(), np.full_like(self._cosines, -np.inf)
-        new = sorted({*indices} - self._known)
-        for start in range(0, len(new), AT_ONCE):
-            cosines = self._vectors @ self._vectors[new[start : start + AT_ONCE]].T
-            np.maximum(self._cosines, cosines.max(1), out=self._cosines)
-        self._known.update(new)
-        return self._cosines
+MOST_CLUSTERED = 5_000  # texts among which clusters are sought
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +29,13 @@ class Space:
 
     Attributes:
         vectors: of length 1, shape (texts, components).
-        first: indices of texts that differ, each in the middle of a cluster.
+        first: indices of typical texts that differ, those of large clusters first.
         shuffled: all indices in random order.
-        likeness: of all texts to those that new ones should not resemble.
     """
 
     vectors: Array
     first: tuple[int, ...]
     shuffled: Indices
-    likeness: Likeness
 
 
 def space_of(features: Features, labels: int, seed: int) -> Space:
@@ -74,8 +46,7 @@ def space_of(features: Features, labels: int, seed: int) -> Space:
         labels: number of labels.
         seed: of the clusters and the random order.
     """
-    from sklearn.cluster import KMeans  # slow to import
-    from sklearn.utils.extmath import randomized_svd
+    from sklearn.utils.extmath import randomized_svd  # slow to import
 
     generator = np.random.default_rng(seed)
     states = np.asarray(features.states, dtype=np.float32)
@@ -88,12 +59,49 @@ def space_of(features: Features, labels: int, seed: int) -> Space:
     vectors = vectors / np.where(lengths > 0, lengths, 1)
     shuffled = generator.permutation(len(vectors))
     sample = shuffled[:MOST_CLUSTERED]
-    clusters = min(max(FIRST, labels), len(np.unique(vectors[sample].round(4), axis=0)))  # texts may be alike
-    fitted = KMeans(clusters, n_init=3, random_state=seed % 2**32).fit(vectors[sample])
-    middles = sample[fitted.transform(vectors[sample]).argmin(0)]
-    sizes = np.bincount(fitted.labels_, minlength=clusters)
-    first = tuple(dict.fromkeys(middles[np.argsort(-sizes, kind="stable")].tolist()))
-    return Space(vectors, first, shuffled, Likeness(vectors))
+    sample = sample[np.unique(vectors[sample].round(4), axis=0, return_index=True)[1]]  # like ones count once
+    count = min(max(ROUND, FOR_EACH_LABEL * labels), MOST, len(sample))
+    first = tuple(sample[typical_texts(vectors[sample], count, seed)].tolist())
+    return Space(vectors, first, shuffled)
+
+
+def typical_texts(vectors: Array, count: int, seed: int) -> list[int]:
+    """Texts that are typical of clusters, as many clusters as texts.
+
+    Clusters are sought anew for each eight texts. The largest ones without a text come first, and of each the text that
+    is most similar to its nearest ones.
+
+    Args:
+        vectors: of length 1, shape (texts, components).
+        count: number of texts, at most.
+        seed: of the clusters.
+
+    Source:
+        TypiClust: Hacohen, Dekel and Weinshall, ICML 2022, arXiv:2202.02794.
+
+    >>> angles = np.array([0.0, 0.1, 0.2, 1.4, 1.5, 1.6, 1.7, 1.55])
+    >>> sorted(typical_texts(np.stack([np.cos(angles), np.sin(angles)], axis=1), 8, seed=0))
+    [0, 1, 2, 3, 4, 5, 6, 7]
+    """
+    from sklearn.cluster import KMeans  # slow to import
+
+    found: list[int] = []
+    while len(found) < count:
+        clusters = min(len(found) + ROUND, len(vectors))
+        cluster_of = KMeans(clusters, n_init=1, random_state=seed % 2**32).fit(vectors).labels_
+        sizes = np.bincount(cluster_of, minlength=clusters)
+        covered = np.bincount(cluster_of[found], minlength=clusters)
+        taken = np.zeros(len(vectors), dtype=bool)
+        taken[found] = True
+        before = len(found)
+        for cluster in np.lexsort([-sizes, covered])[:ROUND]:
+            members = np.flatnonzero((cluster_of == cluster) & ~taken)
+            if len(members) and len(found) < count:
+                cosines = np.sort(vectors[members] @ vectors[members].T, axis=1)[:, -NEAREST:]
+                found.append(int(members[cosines.mean(1).argmax()]))
+        if len(found) == before:  # texts that are alike make fewer clusters
+            break
+    return found
 
 
 def choose(
@@ -103,7 +111,6 @@ def choose(
     space: Space,
     log_probabilities: Array | None,
     targets: Collection[int],
-    labelled: Indices,
     recent: Indices,
     open_: NDArray[np.bool_],
     turn: int,
@@ -117,20 +124,19 @@ def choose(
         log_probabilities: of the labels of all texts by the last classifier, in nats, shape (texts, labels); None as
             long as none is fitted.
         targets: indices of the labels that some text has already.
-        labelled: indices of the texts that are labelled, leased or skipped, which different ones should not resemble.
-        recent: those of them that the classifier does not know, which uncertain ones should not resemble.
+        recent: indices of the texts that are labelled, leased or skipped and that the classifier does not know, which
+            uncertain ones should not resemble.
         open_: True for each text that may be chosen, shape (texts,).
         turn: number of texts that were chosen before.
     """
     open_ = open_.copy()
     chosen: list[Chosen] = []
-    near, new = labelled.tolist(), recent.tolist()
+    new = recent.tolist()
     known = log_probabilities.shape[1] if log_probabilities is not None else 0
     missing = [label for label in range(known) if label not in targets]
     for later in range(min(count, int(open_.sum()))):
-        index, how = _next(turn + later, strategy, space, log_probabilities, missing, near, new, open_)
+        index, how = _next(turn + later, strategy, space, log_probabilities, missing, new, open_)
         chosen.append((index, how))
-        near.append(index)
         new.append(index)
         open_[index] = False
     return chosen
@@ -142,7 +148,6 @@ def _next(
     space: Space,
     log_probabilities: Array | None,
     missing: list[int],
-    near: list[int],
     new: list[int],
     open_: NDArray[np.bool_],
 ) -> Chosen:
@@ -151,8 +156,8 @@ def _next(
     first = next((index for index in space.first if open_[index]), None)
     if first is not None:
         return first, "different"
-    if strategy == "different" or log_probabilities is None:
-        return _different(space, near, open_), "different"
+    if log_probabilities is None:
+        return random_text(space, open_), "random"
     candidates = np.flatnonzero(open_)
     if missing and turn % 2 == 0:
         label = missing[turn // 2 % len(missing)]
@@ -163,14 +168,6 @@ def _next(
 def random_text(space: Space, open_: NDArray[np.bool_]) -> int:
     """The next text in random order."""
     return int(space.shuffled[open_[space.shuffled].argmax()])
-
-
-def _different(space: Space, near: list[int], open_: NDArray[np.bool_]) -> int:
-    """The text that is least similar to the most similar one of those labelled (k-centre greedy)."""
-    candidates = np.flatnonzero(open_)
-    if not near:
-        return random_text(space, open_)
-    return int(candidates[space.likeness.to(near)[candidates].argmin()])
 
 
 def _uncertain(space: Space, log_probabilities: Array, new: list[int], candidates: Indices) -> int:
