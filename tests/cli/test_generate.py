@@ -22,6 +22,7 @@ from softcloze.data.splits import is_held_out
 from softcloze.errors import ParameterError
 from softcloze.experiments import compare_generation, evaluate_draws, evaluate_generation
 from softcloze.experiments.generation import GENERATION_METRICS
+from softcloze.experiments.grid import PeakMemory
 from softcloze.prompt.streaming import WRITING_WINDOW
 from softcloze.training import checkpoint
 
@@ -197,6 +198,20 @@ def test_killed_at_a_random_moment(folder):
     assert run_here(*arguments) == 0
     assert (folder / "killed.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
     assert not journal.exists()
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rows(folder):
+    """Rows of 10 KB: all of them would take 20 MB."""
+    peaks = []
+    for count in (300, 300, 2000):  # the first run loads what stays
+        lines = (json.dumps({"text": "A good film.", "id": i, "note": f"{i} " * 2000}) for i in range(count))
+        (folder / "long.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        options = ["--option", "max_new_tokens=1", "--restart"]
+        with PeakMemory() as memory:
+            assert run_here("generate", "long.jsonl", "--prompt", "prompt", "--out", "long.csv", *options) == 0
+        peaks.append(memory.peak)
+    assert peaks[2] - peaks[1] < 8e6
 
 
 def test_a_single_text_is_streamed(folder, capsys):

@@ -1,12 +1,15 @@
 """softcloze generate --url: a running service writes the texts, and the files are those of a local run."""
 
 import json
+import signal
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
 from support import models
 from support.command_line import around_windows, run_here
-from support.serving import listening
+from support.serving import listening, wait_until
 
 from softcloze import Prompt, Template, Verbalizer, load_backbone
 from softcloze.prompt import GeneratorPrompt
@@ -82,6 +85,25 @@ def test_a_run_that_a_service_interrupts_ends_as_a_local_one(folder, serving, ca
     assert run_here("generate", "--prompt", "shorten", "--text", local[0]["text"], "--url", url) == 0
     assert capsys.readouterr().out == f"{local[0]['written']}\n"
     stop()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_ends_as_a_local_one(folder, serving):
+    """As `kill -9` does it, which no program can catch."""
+    assert run_here("generate", "rows.jsonl", "--prompt", "shorten", "--out", "here.jsonl") == 0
+    url, stop = serving()
+    journal = folder / "killed.jsonl.part"
+    arguments = ["generate", "rows.jsonl", "--prompt", "shorten@live", "--out", "killed.jsonl", "--url", url]
+    with subprocess.Popen([sys.executable, "-c", "from softcloze.cli import main; main()", *arguments]) as process:
+        wait_until(lambda: process.poll() is not None or (journal.exists() and journal.read_bytes().count(b"\n") > 1))
+        process.kill()
+    assert process.returncode == -signal.SIGKILL and not (folder / "killed.jsonl").exists()
+    assert run_here(*arguments) == 0
+    stop()
+    killed, local = (read_lines(folder / name) for name in ("killed.jsonl", "here.jsonl"))
+    assert [row["written"] for row in killed] == [row["written"] for row in local]
+    assert [row.get("id") for row in killed] == [row.get("id") for row in local]
+    assert not journal.exists()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from softcloze.registry import Registry
 TEXT = "It was good, and the acting was good too."
 ROW = {"text": TEXT, "prompt_id": "shorten"}
 LONG = {"text": TEXT, "prompt_id": "endless", "max_new_tokens": 40}
+LONG_ROWS = {"rows": [{"text": "a"}] * 3, "prompt_id": "endless", "max_new_tokens": 40}
 
 
 @pytest.fixture(scope="module")
@@ -235,8 +236,7 @@ def test_limits_of_rows_and_of_their_new_tokens(registry, backbone, serving):
 
 def test_rows_that_are_late_stop_the_work(registry, backbone, monkeypatch):
     with listening(registry, backbone, deadline=1) as (service, port), held(monkeypatch) as (_, go_on, steps):
-        body = {"rows": [{"text": "a"}] * 3, "prompt_id": "endless", "max_new_tokens": 40}
-        status, answer = post(port, body, "/generate")
+        status, answer = post(port, LONG_ROWS, "/generate")
         assert (status, answer["code"]) == (504, "deadline")
         go_on.set()
         wait_until(lambda: service.writing._batcher.queued_rows == 0)
@@ -272,10 +272,10 @@ def test_rows_are_classified_while_a_long_text_is_written(registry, backbone, se
     assert between == [before, explained]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_goes_away_stops_the_work(registry, backbone, monkeypatch, stream):
+@pytest.mark.parametrize("body", [LONG | {"stream": False}, LONG | {"stream": True}, LONG_ROWS])
+def test_a_client_that_goes_away_stops_the_work(registry, backbone, monkeypatch, body):
     with listening(registry, backbone) as (service, port), held(monkeypatch) as (at, go_on, steps):
-        body = json.dumps(LONG | {"stream": stream}).encode()
+        body = json.dumps(body).encode()
         head = "POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         with closing(socket.create_connection(("127.0.0.1", port))) as gone:
             gone.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
