@@ -7,7 +7,10 @@ from support import models
 from support.training_task import Task
 
 from softcloze import PromptClassifier
+from softcloze.backbone import shared_prefix
 from softcloze.errors import ParameterError
+from softcloze.scoring import prefixes
+from softcloze.scoring.prefix_tree import PrefixNode
 from softcloze.training import TrainingSettings, parse_size
 
 AFTER = "<text> <soft*2> It was <mask>"
@@ -34,6 +37,27 @@ def test_prefixes_of_every_length_are_kept_by_row(tmp_path, monkeypatch):
         for own, other in zip(row.layers, alone.layers, strict=True):
             torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # it has no name
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3_text"])
+def test_what_prompts_begin_with_is_computed_once_and_changes_nothing(architecture, monkeypatch):
+    task = Task(architecture, f"{'It was good. ' * 6}<text> <soft*2> It was <mask>")
+    backbone, tokens = task.scorer.backbone, []
+    prefill = backbone.prefill
+    with monkeypatch.context() as patch:
+        patch.setattr(backbone, "prefill", lambda ids, *more: tokens.append(sum(map(len, ids))) or prefill(ids, *more))
+        cache = task.scorer.cache_prefixes(task.prompts, 2**30)
+    shared = shared_prefix([prompt.left for prompt in task.prompts])
+    assert sum(tokens) <= int(cache.lengths.sum()) - shared * (len(task.prompts) - 1)
+    for i, prompt in enumerate(task.prompts):
+        alone, row = prefill([prompt.left[: prompt.left.index(-1)]]), cache.select([i])
+        for own, other in zip(row.layers, alone.layers, strict=True):
+            torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
+    weights = [task.fit()[0].weight]
+    monkeypatch.setattr(prefixes, "prefix_tree", lambda ids, _: PrefixNode(members=[*range(len(ids))]))
+    weights.append(task.fit()[0].weight)
+    torch.testing.assert_close(*weights, atol=1e-4, rtol=1e-4)
+    assert not torch.equal(weights[0], task.initial)
 
 
 @pytest.mark.parametrize(("memory", "size"), [("2GiB", 2**31), ("500MB", 500_000_000), ("1.5 kB", 1500), (7, 7)])

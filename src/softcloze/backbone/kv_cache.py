@@ -45,18 +45,19 @@ class PrefixCache:
         return sum(tensor.nbytes for layer in self.layers for tensor in layer)
 
     @classmethod
-    def empty(cls, like: Self, prefixes: int, memory: int) -> Self:
+    def empty(cls, like: Self, prefixes: int, longest: int, memory: int) -> Self:
         """Allocate a cache that `put` fills part by part.
 
         A cache larger than `memory` is kept in an unnamed file in the cache folder, which the system holds in memory
         as far as it can. The file disappears with its last reference, also when the process is killed.
 
         Args:
-            like: a part that contains the longest prefix.
+            like: a part with some of the prefixes.
             prefixes: their number.
+            longest: length of the longest.
             memory: bytes.
         """
-        shapes = [[(prefixes, *tensor.shape[1:]) for tensor in layer] for layer in like.layers]
+        shapes = [[(prefixes, tensor.shape[1], longest, tensor.shape[3]) for tensor in layer] for layer in like.layers]
         dtype, device = like.layers[0][0].dtype, like.layers[0][0].device
         sizes = [math.prod(shape) for layer in shapes for shape in layer]
         in_file = sum(sizes) * dtype.itemsize > memory

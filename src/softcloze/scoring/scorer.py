@@ -14,6 +14,7 @@ from softcloze.scoring.families import with_state
 from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.log_softmax import gather_log_softmax
 from softcloze.scoring.plan import AdaptivePlan, ModelInput, Plan, States, late_positions
+from softcloze.scoring.prefixes import prefill_each
 
 
 class Scorer:
@@ -120,6 +121,8 @@ class Scorer:
     ) -> PrefixCache | None:
         """Compute the prefix of each prompt before its first soft slot, which training does not change.
 
+        What several of them begin with, such as the same demonstrations, is computed once.
+
         Args:
             prompts: encoded prompts.
             memory: bytes that it may take; a larger cache is kept in a file (see `PrefixCache.empty`).
@@ -133,19 +136,20 @@ class Scorer:
             return None
         cache: PrefixCache | None = None
 
-        def prefill(chosen: list[int]) -> None:
+        def put(chosen: list[int], part: PrefixCache) -> None:
             nonlocal cache
-            part = self.backbone.prefill([prompts[i].left[: lengths[i]] for i in chosen])
-            if cache is None:  # the longest come first, and all are padded to them
-                cache = PrefixCache.empty(part, len(prompts), memory)
+            if cache is None:
+                cache = PrefixCache.empty(part, len(prompts), max(lengths), memory)
             cache.put(chosen, part)
 
+        sequences = [prompt.left[:length] for prompt, length in zip(prompts, lengths, strict=True)]
         if lazily:
-            prefill([max(range(len(prompts)), key=lengths.__getitem__)])
+            longest = max(range(len(prompts)), key=lengths.__getitem__)
+            put([longest], self.backbone.prefill([sequences[longest]]))
             if cache is not None:
                 cache.lengths.copy_(torch.tensor(lengths))
         else:
-            run_length_bucketed(lengths, lambda i: lengths[i], prefill, self.backbone.token_budget)
+            prefill_each(self.backbone, sequences, put)
         return cache
 
     def fill_prefixes(self, cache: PrefixCache, prompts: Sequence[EncodedPrompt], chosen: Sequence[int]) -> None:
