@@ -54,6 +54,8 @@ MISTAKES = [
     ["predict", "rows.csv", "--prompt", "reviews", "--url", "127.0.0.1:9"],
     ["predict", "rows.csv", "--prompt", "prompt", "--out", "out.csv", "--shard", "3/2"],
     ["predict", "rows.csv", "--prompt", "prompt", "--out", "out.csv", "--shard", "1/2"],
+    ["label", "rows.csv", "--label-column", "none", "--text-column", "text"],
+    ["label", "rows.csv", "--labels", "positive,negative", "--terminal", "--text-column", "txt"],
     ["join", "rows.csv", "--out", "out.csv"],
     ["evaluate", "rows.csv", "--prompt", "prompt", "--text-column", "txt"],
     ["evaluate", "rows.csv", "--prompt", "prompt"],

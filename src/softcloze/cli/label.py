@@ -1,12 +1,13 @@
 """softcloze label: from a file without labels to labelled rows, a classifier and predictions."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.text import Text
 
 from softcloze.cli.console import errors, plain, quiet, results, say
 from softcloze.cli.file_format import PLAIN, FileFormat
@@ -201,9 +202,18 @@ def _take_given(labeller: "Labeller", given: "dict[int, str | list[str]]", colum
 
 def _read(labeller: "Labeller", model: str) -> None:
     """Compute the states of all rows, or take them from the folder, while a bar shows the progress."""
+    bar: list[Callable[[int, int], None]] = []
+
+    def on_progress(done: int, total: int) -> None:
+        if not bar:  # the model is loaded
+            status.stop()
+            bar.append(stack.enter_context(show_progress("reading rows", total, done)))
+        bar[0](done, total)
+
     try:
-        with show_progress(f"reading rows with {model}", len(labeller.texts)) as update:
-            labeller.read(update)
+        with ExitStack() as stack:
+            status = stack.enter_context(errors().status(Text.assemble("loading ", plain(model))))
+            labeller.read(on_progress)
     except KeyboardInterrupt:
         say(errors(), "interrupted: the rows that were read are kept; run the same command again to continue")
         raise
