@@ -185,10 +185,9 @@ class Desk:
 
     def _measure(self) -> None:
         with self._long:
-            texts = len(self.labeller.labelled())
-            if self.quality is None or self.quality.texts != texts:
-                made = self.labeller
-                self.quality = Quality(texts, made.estimate(), made.learning_curve(), made.forecast())
+            made = self.labeller
+            texts = len(made.labelled())
+            self.quality = Quality(texts, made.estimate(), made.learning_curve(), made.forecast())
 
     def _begin_doubts(self, name: str, words: Words) -> View:
         with self._long:

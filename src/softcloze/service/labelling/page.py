@@ -42,17 +42,16 @@ def add_labelling_page(app: FastAPI, desk: Desk, name: str | None, stop: Callabl
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
         sent = Sent(language=request.query_params.get("lang"))
-        words = all_strings()[_language(sent, request)]
-        return _render(desk, request, sent, await run_in_threadpool(desk.do, sent, words), name)
+        view = await run_in_threadpool(desk.do, sent, all_strings()[_language(sent, request)])
+        return await run_in_threadpool(_render, desk, request, sent, view, name)
 
     @app.post("/", include_in_schema=False)
     async def answer(request: Request) -> Response:
         sent = parse(await read_entries(request))
-        words = all_strings()[_language(sent, request)]
-        view = await run_in_threadpool(desk.do, sent, words)
+        view = await run_in_threadpool(desk.do, sent, all_strings()[_language(sent, request)])
         if view.stage == "results":
             stop()
-        return _render(desk, request, sent, view, name)
+        return await run_in_threadpool(_render, desk, request, sent, view, name)
 
     @app.get("/static/{name}", include_in_schema=False)
     async def static_file(name: str) -> Response:
