@@ -138,7 +138,9 @@ def test_undo_skip_relabel_and_notes():
 
 def test_a_new_label_needs_no_new_reading():
     made = answered(labeller(), 10)
+    assert made.estimate().missing == 0
     made.add_label("neutral")
+    assert made.estimate().missing == 1
     with pytest.raises(ParameterError, match="did you mean 'neutral'"):
         made.tell(0, "neutrl")
     taken = {row.index for row in made.labelled()}

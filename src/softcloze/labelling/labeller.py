@@ -145,7 +145,7 @@ class Labeller:
             seed=self._seed,
         )
         self._mutex = threading.RLock()  # of the record; never held while a model runs
-        self._once: dict[str, tuple[int, Any]] = {}
+        self._once: dict[str, tuple[tuple[int, int], Any]] = {}
         self._journal, self._record = Journal(self._folder), Record()
         self._open(as_labels([*labels]) if labels is not None else None, int(held_out))
 
@@ -565,13 +565,14 @@ class Labeller:
         return DEFAULT if self.strategy == "default" else self.strategy
 
     def _computed(self, name: str, compute: Callable[[], Result]) -> Result:
-        """A result for the answers so far, computed once."""
+        """A result for the answers and labels so far, computed once."""
         with self._mutex:
             self._sync()
-            answered = self._record.answered
-        if name not in self._once or self._once[name][0] != answered:
-            self._once[name] = answered, compute()
-        result: Result = self._once[name][1]
+            state = self._record.answered, len(self._record.labels)
+        known = self._once.get(name)
+        if known is None or known[0] != state:
+            known = self._once[name] = state, compute()
+        result: Result = known[1]
         return result
 
     def _estimate(self) -> Estimate | None:
