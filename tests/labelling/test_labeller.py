@@ -227,6 +227,12 @@ def test_labels_of_numpy_are_plain_and_the_journal_continues(tmp_path):
             made.tell(0, 1, name=name)
 
 
+def test_a_template_that_is_not_hard_is_refused_before_a_reading():
+    for template in ("<soft*2> <text> <mask>", "<text> <mask name=a> <mask name=b>"):
+        with pytest.raises(ParameterError, match="expected a hard template with one mask"):
+            labeller(template=template)
+
+
 def test_more_questions_than_texts():
     assert len(labeller().ask(10**9)) == len(TEXTS)
 

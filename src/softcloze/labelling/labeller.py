@@ -138,7 +138,7 @@ class Labeller:
             model,
             self.texts,
             self._words,
-            template=resolve_mask_template(template) if template is not None else None,
+            template=_hard(template) if template is not None else None,
             folder=self._folder,
             max_length=max_length,
             model_options=validate_model_options(model, model_options),
@@ -670,6 +670,17 @@ def _validate_start(labels: Sequence[Label] | Mapping[Label, Words]) -> None:
     if len({*given}) < len(given):
         raise DataError(f"labels is {quoted(labels)}; expected each label once")
     _validate_labels(given)
+
+
+def _hard(template: str | Template) -> Template:
+    """A template without soft slots and demonstrations, with one mask; raises ParameterError for others."""
+    resolved = resolve_mask_template(template)
+    if resolved.blocks or resolved.demos is not None or len(resolved.masks) != 1:
+        raise ParameterError(
+            f"template is {str(resolved)!r}; expected a hard template with one mask, without <soft> and <demos>: "
+            "nothing is trained but a head"
+        )
+    return resolved
 
 
 def _digest(texts: Sequence[Example]) -> str:
