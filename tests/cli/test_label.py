@@ -185,6 +185,11 @@ def test_mistakes(folder, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_keys_and_rows_cannot_both_be_standard_input(capsys):
+    assert run_here("label", "-", "--format", "csv", "--labels", "a,b", "--terminal") == 2
+    assert "save the rows in a file" in capsys.readouterr().err
+
+
 def test_columns_that_would_be_overwritten(folder, capsys):
     (folder / "films.csv").write_text("text,labelled_by\na,b\nc,d\n", encoding="utf-8")
     assert run_here(*LABEL) == 2

@@ -17,6 +17,7 @@ from softcloze.cli.label_results import Results, say_results
 from softcloze.cli.label_rows import folder_beside, read_rows
 from softcloze.cli.options import FileArgument, ModelOption, TokenFileOption, parse, read_escapes, read_token
 from softcloze.cli.progress import fetch, show_progress
+from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
 from softcloze.formatting import counted
@@ -103,6 +104,8 @@ def label(
     """
     if finish and terminal:
         raise CommandError("--finish labels nothing; leave out --terminal")
+    if terminal and file == STANDARD:
+        raise CommandError("--terminal takes keys from standard input, and FILE - the rows: save the rows in a file")
     parsed = resolve_mask_template(template) if template is not None else None
     token = read_token(token_file)
     words: Any = read_labels(labels)

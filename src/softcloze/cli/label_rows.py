@@ -115,8 +115,7 @@ def read_rows(table: Table, columns: Sequence[str], template: Template | None, l
         first = f"; {_reason(table, next(iter(problems)), problems)}" if problems else ""
         raise FileError(f"{table.source} has {counted(len(texts), 'row')} with a text, expected two or more{first}")
     _warn_of(table, problems)
-    (*names,) = template.fields
-    renamed = column if column is not None and names != [column] else None
+    renamed = column if column is not None and [*template.fields] != [column] else None
     return LabelRows(table, rows, texts, places, problems, given, renamed, label_column)
 
 
@@ -125,7 +124,6 @@ def folder_beside(table: Table, out: Path | None) -> Path:
 
     Raises:
         CommandError: none is given, and the rows are from no file.
-
     """
     if out is not None:
         return out
