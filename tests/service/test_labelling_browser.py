@@ -114,7 +114,7 @@ def test_texts_are_labelled_by_keys(visit, made):
     page.keyboard.press("?")
     page.locator(".guess").wait_for()
     assert shown(page) == index
-    page.keyboard.press("/")
+    page.keyboard.press(",")
     page.keyboard.type("12 a note?")
     page.keyboard.press("Escape")
     page.keyboard.press("+")
@@ -217,7 +217,7 @@ def test_one_of_many_labels_is_found_by_its_name(visit, tmp_path):
     with listening(made) as address:
         page = visit(at=address)
         index = shown(page)
-        page.keyboard.press(",")
+        page.keyboard.press("/")
         page.keyboard.type("GOOD")
         assert page.locator(".label:visible").count() == 1
         press(page, "Enter")
