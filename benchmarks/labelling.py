@@ -302,7 +302,10 @@ def main() -> None:
                 if path.exists():
                     results.setdefault((task, model, strategy), []).append(json.loads(path.read_text("utf-8")))
     compared = [strategy for strategy in options.strategies if strategy != DOUBTS]
-    tables({key: runs for key, runs in results.items() if all((*key[:2], s) in results for s in compared)}, compared)
+    if compared:
+        tables(
+            {key: runs for key, runs in results.items() if all((*key[:2], s) in results for s in compared)}, compared
+        )
     table_of_doubts(results)
 
 
