@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import hub as hubs
 from support.calling import replying
 from support.serving import free_port, is_ready, listening, post, registry_of_bert_tiny, wait_until
 
@@ -172,12 +173,13 @@ HOW_TO = sorted(path.name for path in (ROOT / "docs" / "how-to").glob("*.md") if
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # few examples, few epochs
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of huggingface_hub's own uploads
 @pytest.mark.parametrize("page", HOW_TO)
 def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
     """They run one after the other with what their text takes for given, on a small model and few examples.
 
     Blocks with chat turns or an answer keep their model, since the small one has no chat template and writes no text. A
-    service that blocks call runs at a free port.
+    service or a hub that blocks call runs at a free port.
     """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews.txt").write_text("A delight.\nDull.\n", encoding="utf-8")
@@ -208,6 +210,9 @@ def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
             registry = registry_of_bert_tiny(tmp_path / "prompts")
             _, port = stack.enter_context(listening(registry, load_backbone("starter:bert-tiny")))
             address = f"http://127.0.0.1:{port}"
+        if any("hf://" in block for block in blocks):
+            hub = stack.enter_context(hubs.serving())
+            stack.enter_context(hubs.client_of(hub.url, tmp_path / "cache"))
         for block in blocks:
             block = block.replace(SERVICE, address)
             for text, smaller in TINY.items():
