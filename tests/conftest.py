@@ -41,6 +41,11 @@ def pytest_collection(session):
         gc.enable()
 
 
+def pytest_collection_modifyitems(items):
+    """Examples take longest. They come first, or one process would run the last of them while the other waits."""
+    items.sort(key=lambda item: item.path.name != "test_examples.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
     """In CI a test that is skipped fails: its machine has to have what the test needs."""

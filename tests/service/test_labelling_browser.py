@@ -1,6 +1,7 @@
 """The page for labelling in Chromium: keys, the guess, doubtful labels, people, and a server that is killed."""
 
 import logging
+import os
 import signal
 import statistics
 import subprocess
@@ -240,7 +241,8 @@ serve_labelling(made, port=0, on_start=lambda address: print(address, flush=True
 
 def test_a_server_that_is_killed_has_lost_no_answer(tmp_path, visit):
     command = [sys.executable, "-c", SERVER, str(tmp_path / "kept"), TEMPLATE]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         address = process.stdout.readline().strip()
         page = visit(at=address)
         for key in "121":

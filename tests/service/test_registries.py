@@ -173,9 +173,9 @@ def test_a_version_that_is_replaced_is_freed(registry, prompts, serving, backbon
 def test_two_hundred_promotions_under_load(registry, prompts, backbone):
     """Each answer has the probabilities of the version that it names; a new version comes with the next look."""
     vectors = prompts["reviews"].vectors["task"]
-    versions = {i: replace(prompts["reviews"], vectors={"task": vectors.roll(i - 1)}) for i in range(1, 6)}
-    for version in versions.values():
-        registry.add(version, "reviews")
+    rolled = [replace(prompts["reviews"], vectors={"task": vectors.roll(i)}) for i in range(5)]
+    versions = {registry.add(prompt, "reviews").number: prompt for prompt in rolled}
+    registry.promote(f"reviews@{max(versions)}")
     together = PromptSet(versions, backbone)
     expected = {row.prompt: row.probabilities for row in together.predict_rows([(i, ROW["text"]) for i in versions])}
     assert len({tuple(p.round(3)) for p in expected.values()}) == 5
@@ -191,7 +191,7 @@ def test_two_hundred_promotions_under_load(registry, prompts, backbone):
             client.start()
         try:
             for i in range(200):
-                number = i % 5 + 1
+                number = [*versions][i % 5]
                 registry.promote(f"reviews@{number}")
                 wait_until(lambda number=number: post(port, ROW)[1].get("version") == number)
         finally:
@@ -200,6 +200,6 @@ def test_two_hundred_promotions_under_load(registry, prompts, backbone):
                 client.join()
     assert len(answers) > 200
     assert {status for status, _ in answers} == {200}
-    assert {body["version"] for _, body in answers} == {1, 2, 3, 4, 5}
+    assert {body["version"] for _, body in answers} == {*versions}
     for _, body in answers:
         np.testing.assert_allclose([*body["probabilities"].values()], expected[body["version"]], atol=1e-5)
