@@ -1,4 +1,4 @@
-"""Label texts: a frozen model chooses them, estimates how good it is, and finds doubtful labels."""
+"""Label texts: a frozen model estimates how good it is, finds doubtful labels, and can choose the texts."""
 
 from softcloze.labelling.answers import Doubt, LabelledText, Predictions, Question
 from softcloze.labelling.doubts import Neighbour

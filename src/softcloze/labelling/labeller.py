@@ -40,7 +40,7 @@ HELD_OUT_EVERY = 3  # questions, of which one is about a text that is held out
 
 
 class Labeller:
-    """Label texts with a frozen language model that chooses them, estimates how good it is, and finds doubtful labels.
+    """Label texts with a frozen language model, which estimates how good it is and finds doubtful labels.
 
     Any front end can drive it: `ask` for texts, show them, `tell` the answers. Each answer is on disk when `tell`
     returns. A head on the model's states is solved again after every few answers, in a thread of its own, so that
