@@ -65,6 +65,6 @@ def nearest(vectors: Array, index: int, among: Indices, count: int = NEIGHBOURS)
         count: number of texts, at most.
     """
     among = among[among != index]
-    cosines = vectors[among] @ vectors[index]
+    cosines = (vectors[among] * vectors[index]).sum(1)  # few: a BLAS may warn of numbers beside so small a matrix
     order = np.argsort(-cosines, kind="stable")[:count]
     return [(int(among[i]), float(cosines[i])) for i in order]
