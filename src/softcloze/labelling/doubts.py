@@ -6,6 +6,7 @@ import numpy as np
 
 from softcloze.heads.logistic import Array
 from softcloze.labelling.head import Indices
+from softcloze.labelling.selection import cosines_of
 from softcloze.verbalizer import Label
 
 NEIGHBOURS = 5
@@ -65,6 +66,6 @@ def nearest(vectors: Array, index: int, among: Indices, count: int = NEIGHBOURS)
         count: number of texts, at most.
     """
     among = among[among != index]
-    cosines = (vectors[among] * vectors[index]).sum(1)  # few: a BLAS may warn of numbers beside so small a matrix
+    cosines = cosines_of(vectors[among], vectors[[index]])[:, 0]
     order = np.argsort(-cosines, kind="stable")[:count]
     return [(int(among[i]), float(cosines[i])) for i in order]

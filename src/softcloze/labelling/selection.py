@@ -97,11 +97,18 @@ def typical_texts(vectors: Array, count: int, seed: int) -> list[int]:
         for cluster in np.lexsort([-sizes, covered])[:ROUND]:
             members = np.flatnonzero((cluster_of == cluster) & ~taken)
             if len(members) and len(found) < count:
-                cosines = np.sort(vectors[members] @ vectors[members].T, axis=1)[:, -NEAREST:]
+                cosines = np.sort(cosines_of(vectors[members], vectors[members]), axis=1)[:, -NEAREST:]
                 found.append(int(members[cosines.mean(1).argmax()]))
         if len(found) == before:  # texts that are alike make fewer clusters
             break
     return found
+
+
+def cosines_of(some: Array, others: Array) -> Array:
+    """Cosines of finite vectors of length 1, shape (some, others)."""
+    with np.errstate(invalid="ignore"):  # of small matrices, a BLAS may set the flag for numbers beside them
+        cosines: Array = some @ others.T
+    return cosines
 
 
 def choose(
@@ -174,8 +181,8 @@ def _uncertain(space: Space, log_probabilities: Array, new: list[int], candidate
     """Among the texts of least margin, the one of least margin and likeness to those that the classifier lacks."""
     margins = margins_of(log_probabilities[candidates])
     least = np.argsort(margins, kind="stable")[:CANDIDATES]
-    cosines = space.vectors[candidates[least]] @ space.vectors[new].T if new else np.zeros((len(least), 1))
-    return int(candidates[least[(margins[least] + LIKENESS * cosines.max(1).clip(0)).argmin()]])
+    like = cosines_of(space.vectors[candidates[least]], space.vectors[new]) if new else np.zeros((len(least), 1))
+    return int(candidates[least[(margins[least] + LIKENESS * like.max(1).clip(0)).argmin()]])
 
 
 def margins_of(log_probabilities: Array) -> Array:
