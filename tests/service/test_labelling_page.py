@@ -293,6 +293,7 @@ def test_both_languages_have_the_same_strings_and_all_are_used():
     for name, text in english.items():
         assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", chinese[name])), name
     sources = [file for file in folder.iterdir() if file.name.endswith((".py", ".html"))]
+    sources.append(files("softcloze.service") / "languages.html")
     text = "".join(source.read_text(encoding="utf-8") for source in sources)
     used = {*re.findall(r"\b(?:words|strings)(?:\.|\[\")(\w+)", text)} | {"skipped", "left"}
     composed = {name for name in english if name.startswith(("of_", "result_"))}

@@ -16,7 +16,7 @@ from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
 from softcloze.service.explaining import ExplainedOutcome
 from softcloze.service.form import Form, boxes_of, make_row, read_form, take_example
-from softcloze.service.page_parts import all_strings, language_of, render_page, served_by_reference, static_files
+from softcloze.service.page_parts import add_static_files, all_strings, language_of, render_page, served_by_reference
 from softcloze.service.service import Outcome, Service, UnavailableError
 from softcloze.service.version import ServedVersion
 from softcloze.service.wire import RowAnswer
@@ -76,7 +76,7 @@ def add_page(app: FastAPI, service: Service) -> None:
         app: the application.
         service: that answers.
     """
-    static = static_files()
+    add_static_files(app)
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
@@ -90,13 +90,6 @@ def add_page(app: FastAPI, service: Service) -> None:
             return _render(service, request, filled, Result())
         words = all_strings()[language_of(form, request)]
         return _render(service, request, form, await while_connected(request, _answer(service, form, words)))
-
-    @app.get("/static/{name}", include_in_schema=False)
-    async def static_file(name: str) -> Response:
-        if name not in static:
-            raise RowError(404, "not_found", "there is no such file")
-        content, media_type = static[name]
-        return Response(content, media_type=media_type)
 
 
 async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Result:

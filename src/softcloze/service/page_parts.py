@@ -7,13 +7,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 
 from softcloze.display import html_environment
 from softcloze.formatting import abbreviate, visible
 from softcloze.registry import LIVE
+from softcloze.service.answers import RowError
 from softcloze.service.form import TEXT_BOX, Box, Form, boxes_of, example_texts
 from softcloze.service.service import Service
 from softcloze.service.settings import ServiceSettings
@@ -146,8 +147,20 @@ def language_of(form: Form, request: Request) -> str:
     return max(weights, key=lambda language: weights[language])
 
 
-def static_files() -> dict[str, tuple[bytes, str]]:
-    """The files that the page loads, by name: its own, and the style that it shares with reports."""
+def add_static_files(app: FastAPI) -> None:
+    """Add the files that pages load, at /static/."""
+    static = _static_files()
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static_file(name: str) -> Response:
+        if name not in static:
+            raise RowError(404, "not_found", "there is no such file")
+        content, media_type = static[name]
+        return Response(content, media_type=media_type)
+
+
+def _static_files() -> dict[str, tuple[bytes, str]]:
+    """The files that pages load, by name: their own, and the style that they share with reports."""
     package = files("softcloze")
     named = {file.name: file for file in package.joinpath("service", "static").iterdir()}
     named["report.css"] = package.joinpath("report", "style.css")

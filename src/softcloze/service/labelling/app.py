@@ -1,21 +1,15 @@
-"""The application of the page for labelling, and what guards it."""
+"""The application of the page for labelling."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
-from starlette.exceptions import HTTPException
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from fastapi import FastAPI
 
 from softcloze.labelling import Labeller
-from softcloze.service.guard import Guard
 from softcloze.service.labelling.desk import Desk, Finish
 from softcloze.service.labelling.page import add_labelling_page
 from softcloze.service.metrics import Metrics
-from softcloze.service.observe import Observe
-from softcloze.service.router import ServiceRoute, http_failure
+from softcloze.service.protection import PRIVATE, protect
 from softcloze.service.settings import ServiceSettings
 
 
@@ -52,26 +46,8 @@ def labelling_app(
         desk.reading.start()
         yield
 
-    app = FastAPI(
-        title="softcloze label",
-        lifespan=lifespan,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
-    )
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
-    app.add_middleware(
-        Guard, token=settings.token, origins=(), max_body_bytes=settings.max_body_bytes, refuse=lambda _: None
-    )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts))
-    app.add_middleware(Observe, metrics=Metrics())
-
-    @app.exception_handler(HTTPException)
-    async def failed(_: Request, error: HTTPException) -> Response:
-        return http_failure(error)
-
-    app.router.route_class = ServiceRoute
+    app = FastAPI(title="softcloze label", lifespan=lifespan, openapi_url=None, **PRIVATE)
+    protect(app, settings, Metrics())
     add_labelling_page(app, desk, name, stop if stop is not None else lambda: None)
     app.state.desk = desk
     return app

@@ -10,12 +10,11 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from softcloze.display import html_environment
-from softcloze.service.answers import RowError
 from softcloze.service.form import Form, read_entries
 from softcloze.service.labelling.desk import Desk
 from softcloze.service.labelling.sent import Sent, parse
 from softcloze.service.labelling.view import KEYS, MANY_LABELS, View, curve_points
-from softcloze.service.page_parts import HEADERS, as_html, language_of, static_files
+from softcloze.service.page_parts import HEADERS, add_static_files, as_html, language_of
 
 _CURVE = (280.0, 90.0)  # width and height of the drawing
 
@@ -37,7 +36,7 @@ def add_labelling_page(app: FastAPI, desk: Desk, name: str | None, stop: Callabl
         name: that the page offers; None to ask for one before the first text.
         stop: called when the results are written.
     """
-    static = static_files()
+    add_static_files(app)
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
@@ -52,13 +51,6 @@ def add_labelling_page(app: FastAPI, desk: Desk, name: str | None, stop: Callabl
         if view.stage == "results":
             stop()
         return await run_in_threadpool(_render, desk, request, sent, view, name)
-
-    @app.get("/static/{name}", include_in_schema=False)
-    async def static_file(name: str) -> Response:
-        if name not in static:
-            raise RowError(404, "not_found", "there is no such file")
-        content, media_type = static[name]
-        return Response(content, media_type=media_type)
 
 
 def _language(sent: Sent, request: Request) -> str:
