@@ -20,7 +20,7 @@ ESCAPE_SECONDS = 0.03  # within which the rest of the code of a special key arri
 
 
 class Keys(ABC):
-    """What a person types.
+    """Keys or lines that a person types.
 
     Attributes:
         are_single: keys come without Enter, one character each; else lines come.

@@ -23,7 +23,7 @@ LABELLED, PREDICTED, PROMPT, PAGE = "labelled.csv", "predicted.csv", "prompt", "
 
 @dataclass(frozen=True)
 class Results:
-    """Where the results of a labelling go; called, it writes them and returns plain data about them.
+    """Results of a labelling in a folder; a call writes them and returns plain data about them.
 
     Attributes:
         labeller: the labelling.

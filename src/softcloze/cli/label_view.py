@@ -1,4 +1,4 @@
-"""What the terminal shows of a labelling: texts, keys, counts and guesses."""
+"""Texts, keys, counts and guesses of a labelling, as the terminal shows them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -60,7 +60,7 @@ class Shard(NamedTuple):
         return f".{self.number}-of-{self.of}"
 
     def kept_in(self, journal: Path) -> str:
-        """Where the results of this part are, for messages."""
+        """Name the journal of this part and its use, for messages."""
         return f"kept in {journal} for softcloze join, when all {self.of} shards are done"
 
     def rows(self, total: int, window: int) -> range:

@@ -1,4 +1,4 @@
-"""What a labelling shows to people: questions, labelled texts, doubts and predictions."""
+"""Questions, labelled texts, doubts and predictions of a labelling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

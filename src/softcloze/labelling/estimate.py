@@ -46,7 +46,7 @@ class Estimate:
 
     @property
     def is_biased(self) -> bool:
-        """Whether it is from texts that are no random sample, so that some bias may be left."""
+        """True if it is from texts that are no random sample, so that some bias may be left."""
         return self.of == "chosen"
 
 

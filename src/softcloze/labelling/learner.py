@@ -98,7 +98,7 @@ class Learner:
 
     @property
     def has_read(self) -> bool:
-        """Whether the texts are read."""
+        """True once the features of all texts are computed or loaded."""
         return self._reading is not None
 
     def read(self, labels: tuple[Label, ...], on_progress: Progress | None = None) -> None:

@@ -34,7 +34,7 @@ def estimate_sentence(estimate: Estimate | None) -> str:
 
 
 def forecast_sentence(forecast: Forecast | None) -> str:
-    """What more labelled texts would bring; empty if it cannot be said.
+    """Say how much more labelled texts are expected to add; empty without a forecast.
 
     >>> forecast_sentence(Forecast(10, 0.012, 0.001, 0.03))
     '10 more labelled texts are expected to add 1.2 points (0.1 to 3.0).'
@@ -46,7 +46,7 @@ def forecast_sentence(forecast: Forecast | None) -> str:
 
 
 def balance_sentence(predicted: Mapping[Label, int]) -> str:
-    """Whether some labels are predicted far more often than others; empty if not.
+    """Say that some labels are predicted far more often than others; empty if none are.
 
     >>> balance_sentence({"a": 90, "b": 10, "c": 0})
     'The predictions are uneven: a 90%, b 10%; none is c.'

@@ -1,4 +1,4 @@
-"""What people do on the page for labelling: answers, guesses, doubtful labels, and the end."""
+"""Actions of the page for labelling: answers, guesses, doubtful labels, and the end."""
 
 import re
 import threading
