@@ -23,6 +23,7 @@ class Plan:
         families: its methods, the quick ones first.
         layout: of its tables.
         page: that contains them.
+        folder: of the cells that were measured, by default.
         tasks: their names.
         shots: training rows of each class, the most important number first.
         hours: default budget of wall time.
@@ -32,6 +33,7 @@ class Plan:
     families: Mapping[str, Family]
     layout: Layout
     page: Path
+    folder: Path
     tasks: tuple[str, ...] = tuple(TASKS)
     shots: tuple[int, ...] = SHOTS
     hours: float = 8.0
@@ -55,7 +57,7 @@ class Plan:
 def run(plan: Plan, description: str) -> None:
     """Read the options, and measure or render."""
     parser = argparse.ArgumentParser(prog=f"python -m {plan.module}", description=description.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the cells and runs")
+    parser.add_argument("--out", type=Path, default=plan.folder, metavar="DIR", help="folder of the cells and runs")
     parser.add_argument("--tasks", nargs="+", choices=plan.tasks, default=plan.tasks, metavar="TASK")
     parser.add_argument("--methods", nargs="+", choices=plan.methods, default=plan.methods, metavar="METHOD")
     parser.add_argument("--shots", nargs="+", type=int, choices=plan.shots, default=plan.shots)

@@ -19,10 +19,10 @@ class OutOfTimeError(Exception):
 
 @dataclass
 class Runner:
-    """Fills the cells of a folder; what was measured before is read from there.
+    """Fills the cells of a folder; methods whose cells are all there are left out.
 
     Attributes:
-        folder: of the cells and of the runs from which an interrupted study resumes.
+        folder: of the cells, and of the runs from which an interrupted comparison resumes.
         hours: budget of wall time, over all commands on this folder.
         say: takes a line about the progress.
         processes: runs at a time.
@@ -64,8 +64,11 @@ class Runner:
         self.study.describe(task, split)
         self.study.forget(lambda cell: cell.error and cell.task == task.name and cell.method in family.methods)
         seeds = min(family.draws, draws if draws is not None else family.draws)
+        missing = {name: make for name, make in family.methods.items() if not self._has(task, name, shots, seeds)}
+        if not missing:
+            return
         try:
-            methods = [Method(name, make(task)) for name, make in family.methods.items()]
+            methods = [Method(name, make(task)) for name, make in missing.items()]
             protocol = Protocol(shots, seeds, len(split.test), task.balanced)
             settings = {"folder": self.folder / "runs", "processes": self.processes, "task": task.name}
             compare(methods, split, protocol, on_progress=self._on_progress, **settings)
@@ -77,6 +80,12 @@ class Runner:
             for name in family.methods:
                 self.study.add(Cell(task.name, name, 0, 0, error=message))
             self._write()
+
+    def _has(self, task: Task, method: str, shots: Sequence[int], seeds: int) -> bool:
+        """Whether all cells of a method are there; one without training has a single cell at 0 rows."""
+        cells = self.study.cells
+        draws = ((task.name, method, size, seed) for size in shots for seed in range(seeds))
+        return (task.name, method, 0, 0) in cells or all(key in cells for key in draws)
 
     def _on_progress(self, event: Progress) -> None:
         self.study.take(event.comparison)

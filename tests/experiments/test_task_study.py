@@ -1,6 +1,7 @@
 """The study of many tasks: it resumes, keeps errors and its budget, and its tables follow from its cells."""
 
 import csv
+import shutil
 from collections import Counter
 from functools import partial
 
@@ -104,6 +105,14 @@ def test_a_spent_budget_stops_between_runs_and_resumes(tasks, tmp_path):
     assert len(study.cells) == 4 and study.seconds > 0
     again = Runner(tmp_path, 0.0, lines.append).run(tasks, noise, shots=[4], draws=1)
     assert again.cells == study.cells
+
+    # cells alone suffice: nothing is measured again where the runs are gone
+    shutil.rmtree(tmp_path / "runs")
+    Noisy.fits = 0
+    again = Runner(tmp_path, 1.0, lines.append).run(tasks, noise, shots=[4])
+    assert again.cells == study.cells and Noisy.fits == 0
+    again = Runner(tmp_path, 1.0, lines.append).run(tasks, noise, shots=[4, 8])
+    assert len(again.cells) == 8 and Noisy.fits > 0
 
 
 def test_other_held_out_rows_make_old_cells_void(tasks):
