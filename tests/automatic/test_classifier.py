@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -38,7 +40,11 @@ def test_nothing_but_texts_and_labels_is_needed(fitted):
     assert fitted.score(TEXTS, LABELS) > 0.9
     assert fitted.predict(["A great meal."]).tolist() == ["positive"]
     assert np.allclose(fitted.predict_proba(TEXTS[:3]).sum(1), 1)
-    assert np.allclose(np.exp(fitted.predict_log_proba(TEXTS[:3])), fitted.predict_proba(TEXTS[:3]))
+    logs = fitted.predict_log_proba(TEXTS)
+    assert np.allclose(np.exp(logs), fitted.predict_proba(TEXTS))
+    assert np.allclose(fitted.decision_function(TEXTS), logs[:, 1] - logs[:, 0])
+    calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), cv=2).fit(TEXTS, LABELS)
+    assert calibrated.score(TEXTS, LABELS) > 0.9
 
 
 def test_the_result_is_an_ordinary_classifier_that_saves_and_loads(fitted, bert_tiny, tmp_path):

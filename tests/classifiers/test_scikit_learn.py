@@ -82,6 +82,32 @@ def test_meta_estimators_predict_the_text_labels(clf, meta):
 
 
 @numbered
+@pytest.mark.parametrize(
+    "meta",
+    [
+        lambda clf: CalibratedClassifierCV(clf, cv=2, ensemble=False),
+        lambda clf: StackingClassifier([("one", clf)], cv=2, stack_method="decision_function"),
+        lambda clf: TunedThresholdClassifierCV(clf, cv=2, response_method="decision_function"),
+    ],
+    ids=["calibration", "stacking", "threshold"],
+)
+def test_meta_estimators_take_the_scores_of_an_ensemble(meta):
+    predicted = meta(PromptEnsemble([hard(), hard().set_params(template=OTHER)])).fit(TEXTS, LABELS).predict(TEXTS)
+    assert {*predicted.tolist()} <= {"pos", "neg"} and predicted.shape == (8,)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
+@pytest.mark.parametrize("words", [WORDS, {**WORDS, "so": "fine"}], ids=["two", "three"])
+def test_scores_of_an_ensemble_have_scikit_learns_shape(words, average):
+    members = [PromptClassifier(models.backbone("bert"), template, words) for template in (HARD, OTHER)]
+    ensemble = PromptEnsemble(members, average=average)
+    scores, logs = ensemble.decision_function(TEXTS), ensemble.predict_log_proba(TEXTS)
+    np.testing.assert_array_equal(scores, logs if len(words) == 3 else logs[:, 1] - logs[:, 0])
+    best = scores.argmax(1) if len(words) == 3 else (scores > 0).astype(int)
+    np.testing.assert_array_equal(ensemble.classes_[best], ensemble.predict(TEXTS))
+
+
+@numbered
 def test_votes_are_those_of_the_members(clf):
     voting = VotingClassifier([("one", clf)]).fit(TEXTS, LABELS)
     np.testing.assert_array_equal(voting.predict(TEXTS), clf.fit(TEXTS, LABELS).predict(TEXTS))

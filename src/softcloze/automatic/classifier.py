@@ -277,6 +277,10 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         """Probabilities of the labels, shape (batch, labels) in the order of `classes_`; raises as `predict`."""
         return self._fitted().predict_proba(X)
 
+    def decision_function(self, X: Iterable[Example]) -> NDArray[np.float64]:
+        """Label scores in nats of the result; shape as of `PromptClassifier.decision_function`, errors as `predict`."""
+        return self._fitted().decision_function(X)
+
     def predict_log_proba(self, X: Iterable[Example]) -> NDArray[np.float64]:
         """Natural logarithms of the probabilities of the labels, shape and errors as of `predict_proba`."""
         return self._fitted().predict_log_proba(X)

@@ -256,6 +256,21 @@ def check_words(
     return check_verbalizer(verbalizer, backbone.prompt_tokenizer, template, limit, chat_options)
 
 
+def decision_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Label scores in the shape of scikit-learn's `decision_function`.
+
+    Args:
+        scores: label scores in nats, shape (batch, labels).
+
+    Returns:
+        The scores; with two labels the score of the second less that of the first, shape (batch,).
+
+    >>> decision_scores(np.array([[-1.0, -3.0]])), decision_scores(np.zeros((1, 3))).shape
+    (array([-2.]), (1, 3))
+    """
+    return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+
 def answers_of(bound: BoundPrompt | BoundEnsemble, examples: Sequence[Example], best: NDArray[np.int_]) -> np.ndarray:
     """The label of each example by its index, shape (batch,)."""
     if not len(best):

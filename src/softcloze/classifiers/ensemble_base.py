@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 
 from softcloze.analysis import MemberShares, member_shares
 from softcloze.backbone import AnyModel, RuntimeInfo
-from softcloze.classifiers.base import accuracy, answers_of
+from softcloze.classifiers.base import accuracy, answers_of, decision_scores
 from softcloze.classifiers.choice_labels import shared_choices
 from softcloze.classifiers.ensemble_members import Member, bound_members, is_members, log_probabilities_of
 from softcloze.classifiers.probe import Encoder, ProbeClassifier
@@ -47,6 +47,15 @@ class EnsembleEstimator(ClassifierMixin, BaseEstimator):
 
     classifiers_: list[Member]
     combination_: Combination
+
+    def decision_function(self, X: Iterable[Example]) -> np.ndarray:
+        """Log-probabilities of the labels in nats, in the order of `classes_`; raises as `predict_log_proba`.
+
+        Returns:
+            Shape (batch, labels); with two labels, as in scikit-learn, that of the second less that of the first, shape
+            (batch,).
+        """
+        return decision_scores(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: Iterable[Example]) -> np.ndarray:
         """Log-probabilities of the labels in nats, shape (batch, labels) in the order of `classes_`.

@@ -8,7 +8,14 @@ from sklearn.exceptions import NotFittedError
 
 from softcloze.analysis import Explanation, explain, explain_prompt
 from softcloze.calibration import content_free
-from softcloze.classifiers.base import PromptEstimator, accuracy, answers_of, check_words, read_examples
+from softcloze.classifiers.base import (
+    PromptEstimator,
+    accuracy,
+    answers_of,
+    check_words,
+    decision_scores,
+    read_examples,
+)
 from softcloze.data import Example, as_labels, label_verbalizer, validate_lengths
 from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, with_priors
@@ -36,8 +43,7 @@ class OneLabelMixin(PromptEstimator):
         Raises:
             NotFittedError: as `predict`.
         """
-        scores = self._scores(X)[1]
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+        return decision_scores(self._scores(X)[1])
 
     def predict(self, X: Iterable[Example]) -> np.ndarray:
         """The most probable label of each example, shape (batch,).

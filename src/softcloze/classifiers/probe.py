@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
-from softcloze.classifiers.base import accuracy, class_weight_record, read_examples
+from softcloze.classifiers.base import accuracy, class_weight_record, decision_scores, read_examples
 from softcloze.classifiers.start import RANDOM_STATE, seed_of
 from softcloze.classifiers.tags import text_tags
 from softcloze.data import (
@@ -148,8 +148,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Iterable[Example]) -> NDArray[np.float64]:
         """Label scores in nats; arguments, shape and errors as of `PromptClassifier.decision_function`."""
-        scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+        return decision_scores(self._scores(X))
 
     def predict_log_proba(self, X: Iterable[Example]) -> NDArray[np.float64]:
         """Log-probabilities of the labels in nats, shape (batch, labels) in the order of `classes_`.
