@@ -4,6 +4,8 @@ import json
 import shutil
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support import models
 from support.command_line import interrupted_after_a_window
@@ -131,6 +133,41 @@ def test_shards_that_do_not_make_a_whole_are_named(run, folder, tmp_path):
         code, said = run("join", "rows.jsonl", path, "--out", "out.csv")
         assert (code, f"error: {path} is not a shard" in said, reason in said) == (2, True, True)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_shards_of_parquet_read_their_own_rows_and_a_change_is_noticed(run, folder, tmp_path):
+    """Each shard is known by the row groups of its rows; together they cover every byte."""
+    good = [line for line in (folder / "rows.jsonl").read_text("utf-8").splitlines() if line != "[1]"]
+    rows = pa.Table.from_pylist([json.loads(line) for line in good])
+    path = tmp_path / "rows.parquet"
+    pq.write_table(rows, path, row_group_size=100)  # groups 0 to 2, 2 to 5 and 5 have the rows of the shards
+    shards = ("predict", "rows.parquet", "--prompt", "prompt", "--out", "out.csv")
+    for shard in ("1/3", "2/3", "3/3"):
+        assert run(*shards, "--shard", shard)[0] == 0
+    assert run("join", "rows.parquet", "--out", "out.csv")[0] == 0
+    run("predict", "rows.parquet", "--prompt", "prompt", "--out", "whole.csv")
+    whole, content = (tmp_path / "whole.csv").read_bytes(), path.read_bytes()
+    assert (tmp_path / "out.csv").read_bytes() == whole
+
+    metadata, changed = pq.read_metadata(path), bytearray(content)
+    for group, shards_with_it in ((0, ["1/3"]), (2, ["1/3", "2/3"]), (5, ["2/3", "3/3"])):
+        column = metadata.row_group(group).column(1)
+        last = column.dictionary_page_offset + column.total_compressed_size - 1
+        changed[:] = content
+        changed[last] ^= 1
+        path.write_bytes(changed)
+        code, said = run("join", "rows.parquet", "--out", "out.csv")
+        parts = [f"out.csv.{shard.replace('/', '-of-')}.part" for shard in shards_with_it]
+        assert (code, said.count("of another")) == (2, len(parts))
+        assert all(f"of another input: {part}\n" in said for part in parts)
+        for shard in ("1/3", "2/3", "3/3"):  # rows of others may change: join is where that shows
+            code, said = run(*shards, "--shard", shard)
+            assert (code != 0, "a run with another input" in said) == (shard in shards_with_it,) * 2
+    path.write_bytes(content)
+    for other in (rows.slice(1), rows.slice(0, 300), rows.drop_columns("id")):
+        pq.write_table(other, path, row_group_size=100)
+        assert run("join", "rows.parquet", "--out", "out.csv")[1].count("of another input: ") == 3
+    assert (tmp_path / "out.csv").read_bytes() == whole
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "1/0", "a/b", "-1/3", "1/3/5"])

@@ -12,12 +12,13 @@ from softcloze.cli.file_format import PLAIN, FileFormat
 from softcloze.cli.file_options import takes_format
 from softcloze.cli.generate import COLUMNS
 from softcloze.cli.input_files import Table
+from softcloze.cli.input_identity import InputIdentity
 from softcloze.cli.options import FileArgument
 from softcloze.cli.output_files import writer_for
 from softcloze.cli.predict import say_labelled
 from softcloze.cli.progress import warn_of_bad_rows
 from softcloze.cli.resumable import Header, RowCounts, labelled_rows, read_header, read_results
-from softcloze.cli.row_run import input_facts, open_rows
+from softcloze.cli.row_run import open_rows
 from softcloze.cli.shard import SUFFIX, Shard
 from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError, FileError
@@ -41,6 +42,17 @@ class Part(NamedTuple):
     path: Path
     shard: Shard
     header: Header
+
+    @property
+    def has_texts(self) -> bool:
+        """True for texts, False for labels."""
+        return self.header.names == TEXT_COLUMNS
+
+    def rows(self, table: Table) -> range:
+        """The rows of the table that belong to this part; raises as `Shard.rows`."""
+        from softcloze.prompt.streaming import WINDOW, WRITING_WINDOW
+
+        return self.shard.rows(table.count, WRITING_WINDOW if self.has_texts else WINDOW)
 
 
 @takes_format
@@ -73,7 +85,7 @@ def join(
         with replacing_file(out) as draft:
             write(draft, labelled_rows(table, names, chain.from_iterable(read_results(part.path) for part in parts)))
     where = f"written to {out} from {counted(len(parts), 'shard')}"
-    if names == TEXT_COLUMNS:
+    if parts[0].has_texts:
         say(results(), f"{counted(counts.answered, 'text')} ", plain(where))
         warn_of_bad_rows(table, counts, "and have no text")
     else:
@@ -117,13 +129,22 @@ def _read_parts(table: Table, paths: Sequence[Path], out: Path) -> list[Part]:
                 case [_, *more]:
                     doubled = " and ".join(str(part.path) for part in by_number[number])
                     problems += [f"doubled: {first.shard._replace(number=number)} is in {doubled}"] if more else []
-    purpose = {**first.header.purpose, **input_facts(table)}
+    identity = InputIdentity(table.source)
     for part in parts:
-        others = [name for name, value in part.header.purpose.items() if name != SHARD and purpose.get(name) != value]
-        if others:
+        if others := _differences(part, first, table, identity):
             problems.append(f"of another {' and another '.join(others)}: {part.path}")
     _validate(problems, out)
     return parts
+
+
+def _differences(part: Part, first: Part, table: Table, identity: InputIdentity) -> list[str]:
+    """The names of the facts by which a part belongs to another run than the first part and the table."""
+    try:
+        known = identity.facts(part.rows(table))
+    except CommandError:  # the table has too few rows for that many parts
+        return ["input"]
+    purpose = {**first.header.purpose, **known}
+    return [name for name, value in part.header.purpose.items() if name != SHARD and purpose.get(name) != value]
 
 
 def _read_part(path: Path) -> Part:
@@ -144,17 +165,13 @@ def _count(table: Table, parts: Sequence[Part], out: Path) -> RowCounts:
         CommandError: a shard is unfinished; names all of them.
         FileError: a shard is damaged.
     """
-    from softcloze.prompt.streaming import WINDOW, WRITING_WINDOW
-
-    names = parts[0].header.names
-    writes = names == TEXT_COLUMNS
-    window = WRITING_WINDOW if writes else WINDOW
-    counts = (
-        RowCounts(verb="answered") if writes else RowCounts.of(name.removeprefix(PROBABILITY) for name in names[1:-1])
-    )
+    if parts[0].has_texts:
+        counts = RowCounts(verb="answered")
+    else:
+        counts = RowCounts.of(name.removeprefix(PROBABILITY) for name in parts[0].header.names[1:-1])
     problems = []
     for part in parts:
-        before, rows = counts.rows, len(part.shard.rows(table.count, window))
+        before, rows = counts.rows, len(part.rows(table))
         try:
             for result in read_results(part.path):
                 counts.add(result.answer, result.error)

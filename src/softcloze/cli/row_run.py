@@ -1,21 +1,22 @@
 """A saved prompt run over the rows of a file, with an output that an interrupted run resumes.
 
 The input may be larger than memory, so it is read several times: once to check every row and to find the columns,
-once to identify it by a checksum, once to run the prompt on it, and once more to write its rows with their results.
+once to identify it by a checksum, once to run the prompt on it, and once more to write its rows with their results. A
+shard reads what contains its own rows, where the kind of the file allows it.
 """
 
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from softcloze.cli.console import errors, plain, say
 from softcloze.cli.delimited import Row
-from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_format import FileFormat
 from softcloze.cli.input_files import Table, open_table
+from softcloze.cli.input_identity import InputIdentity
 from softcloze.cli.output_files import is_same, print_row, validate_ending
 from softcloze.cli.progress import AnyRow, take_rows
 from softcloze.cli.resumable import Result, ResumableOutput, RowCounts, labelled_rows
@@ -72,20 +73,15 @@ def resume_output(
     The input, the shard and the version of softcloze belong to every purpose.
     """
     with errors().status("reading the rows"):
+        rows = range(table.first, table.first + table.count) if shard is not None else None
         part = {"--shard": str(shard)} if shard is not None else {}
-        facts = {**input_facts(table), **purpose, **part, "version of softcloze": version("softcloze")}
+        known = InputIdentity(table.source).facts(rows)
+        facts = {**known, **purpose, **part, "version of softcloze": version("softcloze")}
         output = ResumableOutput(out, table, names, facts, counts, restart=restart, shard=shard)
     if counts.rows:
         progress = f"resuming: {counts.rows:,} of {table.count:,} rows are done already, in "
         say(errors(), progress, plain(output.journal))
     return output
-
-
-def input_facts(table: Table) -> dict[str, str | None]:
-    """The checksum of a file, and the options of reading it, by which a run knows its input."""
-    with table.source.path.open("rb") as file:
-        content = file_digest(file, "sha256").hexdigest()
-    return {"input": content, "way of reading it": None if table.source.format == PLAIN else str(table.source.format)}
 
 
 def run_rows(
