@@ -233,7 +233,7 @@ def print_run(name: str, run: Run, base: Run, unit: str) -> None:
 def measure(rows: int, steps: int) -> None:
     """Print all tables."""
     from softcloze.cli.input_files import open_table
-    from softcloze.cli.row_run import input_facts
+    from softcloze.cli.input_identity import InputIdentity
 
     os.environ |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "TOKENIZERS_PARALLELISM": "false"}
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - of 15 by default, which a busy machine would measure
@@ -262,7 +262,7 @@ def measure(rows: int, steps: int) -> None:
             print(f"- {way}: {differences(folder, file)}")
         opening = statistics.median(seconds_of(lambda: open_table(folder / "rows.parquet")) for _ in range(3))
         table = open_table(folder / "rows.parquet")
-        digest = statistics.median(seconds_of(lambda: input_facts(table)) for _ in range(3))
+        digest = statistics.median(seconds_of(lambda: InputIdentity(table.source).facts()) for _ in range(3))
         size = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
         parts = sum(path.stat().st_size for path in folder.glob("joined.parquet.*.part"))
     print("\nfor each million rows")

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sklearn.exceptions import NotFittedError
 from support import models
+from support.three_labels import TEXTS, WORDS
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, PromptGenerator
 from softcloze.errors import DataError, ParameterError
@@ -26,21 +27,6 @@ from langchain_core.runnables import (
     RunnablePassthrough,
     RunnableSerializable,
 )
-
-WORDS = {"positive": ["good", "great"], "negative": ["bad", "terrible"], "mixed": ["dull", "long"]}
-TEXTS = [f"{models.SENTENCES[i % 24]} {i}"[i % 9 :] for i in range(64)]
-
-
-@pytest.fixture(scope="module")
-def backbone():
-    return models.new_backbone("bert")
-
-
-@pytest.fixture(scope="module")
-def clf(backbone):
-    """Fitted to labels that follow no rule, so that all of them occur."""
-    clf = PromptClassifier(backbone, "<text> It was <mask>", WORDS, head="linear", random_state=0)
-    return clf.fit(TEXTS, [list(WORDS)[i % 3] for i in range(len(TEXTS))])
 
 
 @pytest.fixture(scope="module")

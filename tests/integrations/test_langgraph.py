@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 from sklearn.exceptions import NotFittedError
 from support import models
+from support.three_labels import TEXTS, WORDS
 
 from softcloze import FieldVerbalizer, PromptClassifier
 from softcloze.errors import DataError, ParameterError
@@ -25,21 +26,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-WORDS = {"positive": ["good", "great"], "negative": ["bad", "terrible"], "mixed": ["dull", "long"]}
 ROUTES = {"positive": "thank", "negative": "apologise", "mixed": "ask"}
-TEXTS = [f"{models.SENTENCES[i % 24]} {i}"[i % 9 :] for i in range(40)]
-
-
-@pytest.fixture(scope="module")
-def backbone():
-    return models.new_backbone("bert")
-
-
-@pytest.fixture(scope="module")
-def clf(backbone):
-    """Fitted to labels that follow no rule, so that all of them occur."""
-    clf = PromptClassifier(backbone, "<text> It was <mask>", WORDS, head="linear", random_state=0)
-    return clf.fit(TEXTS, [list(WORDS)[i % 3] for i in range(len(TEXTS))])
 
 
 @pytest.fixture(scope="module")
