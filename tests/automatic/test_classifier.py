@@ -286,16 +286,15 @@ def test_an_ensemble_of_prompts_and_embeddings_saves_and_loads(bert_tiny, tmp_pa
 
 
 def test_embeddings_are_left_out_where_they_would_take_half_of_the_budget(bert_tiny, monkeypatch):
-    monkeypatch.setattr("softcloze.automatic.budget.Budget.allows", lambda self, seconds: False)
+    monkeypatch.setattr("softcloze.automatic.budget.Budget.allows", lambda *_, **__: False)
     monkeypatch.setattr("softcloze.automatic.probe_trial.FIRST", 4)
     auto = AutoPromptClassifier(bert_tiny, encoder="starter:minilm-l6", candidates=1, soft_prompts=0, random_state=0)
     assert {record.features for record in auto.fit(TEXTS[:8], LABELS[:8]).trials_.records} == {"mask"}
 
 
 def test_without_time_embeddings_and_prompts_are_judged_by_the_same_examples(bert_tiny, monkeypatch):
-    monkeypatch.setattr("softcloze.automatic.budget.Budget.allows", lambda self, seconds: False)
-    monkeypatch.setattr("softcloze.automatic.race.FIRST", 4)
-    monkeypatch.setattr("softcloze.automatic.race.OF_EACH_LABEL", 2)
+    monkeypatch.setattr("softcloze.automatic.budget.Budget.allows", lambda *_, **__: False)
+    monkeypatch.setattr("softcloze.automatic.race.CHUNK", 4)
     auto = AutoPromptClassifier(bert_tiny, encoder="starter:minilm-l6", candidates=1, soft_prompts=0, random_state=0)
     records = auto.fit(TEXTS[:8], LABELS[:8]).trials_.records
     assert {(record.features, record.examples) for record in records} == {("mask", 4), ("embedding", 4)}

@@ -48,12 +48,12 @@ def test_each_example_is_read_once_by_each_template_and_half_of_the_templates_re
     assert sorted(len(of_proposal[0].targets) for of_proposal in running.trials.values()) == [16, 16, 32, 40]
 
 
-def test_without_time_one_template_is_judged_by_the_examples_of_the_first_round(bert_tiny, rows_read, monkeypatch):
-    monkeypatch.setattr(race, "FIRST", 16)
+def test_without_time_one_template_is_judged_by_two_examples_of_each_label(bert_tiny, rows_read, monkeypatch):
+    monkeypatch.setattr(race, "CHUNK", 4)
     running, trials = run(task_of(bert_tiny, 40), budget=1e-9, soft=1)
-    assert rows_read == [18]
+    assert rows_read == [6]
     assert running.left_out == 3
-    assert {len(trial.targets) for trial in trials} == {16}
+    assert {len(trial.targets) for trial in trials} == {4}
     assert not any(trial.prompt.vectors for trial in trials)
 
 

@@ -2,9 +2,10 @@
 
 import re
 import time
+from collections import deque
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
-LEAST_MARGIN = 1.25  # factor of expected times
+RECENT = 8  # forward passes whose durations count
 DURATION = 'a number of seconds above 0, or a duration with a unit, such as "90s", "2min" or "1h"'
 
 
@@ -21,20 +22,18 @@ def parse_duration(duration: object) -> float | None:
 
 
 class Budget:
-    """A clock that started when it was made, and estimates of what is still to do, from what was done.
+    """A clock that started when it was made, and estimates of what is still to do, from what was done last.
 
-    An estimate takes the slowest of what was measured, times a margin: the largest factor by which an earlier estimate
-    fell short, at least `LEAST_MARGIN`.
+    The time of forward passes is expected by their tokens, at the slower of the latest speed and the recent mean.
     """
 
     def __init__(self, seconds: float | None):
         """Start the clock; None for no limit."""
         self._limit = seconds
         self._started = time.monotonic()
-        self._of_example = 0.0  # seconds of a forward pass
-        self._fits: dict[int, float] = {}  # number of examples -> seconds of judging heads on them
-        self._margin = LEAST_MARGIN
+        self._reads: deque[tuple[float, float]] = deque(maxlen=RECENT)  # tokens and seconds of forward passes
         self._measured = 0
+        self._fits: dict[int, float] = {}  # number of examples -> seconds of the latest heads that they judged
 
     @property
     def elapsed(self) -> float:
@@ -46,31 +45,37 @@ class Budget:
         if self._limit is not None:
             self._limit -= seconds
 
-    def judged(self, read: int, reading: float, size: int, fitting: float) -> None:
-        """Note that a template took so many seconds to read some examples, and to judge its heads on all read so far.
+    def read(self, tokens: float, seconds: float) -> None:
+        """Note the duration of forward passes."""
+        if self._measured == 1:  # the first ones took what only comes once
+            self._reads.clear()
+        self._measured += 1
+        self._reads.append((tokens, seconds))
+
+    def fitted(self, examples: int, seconds: float) -> None:
+        """Note the duration of fitting and judging the heads of a template."""
+        self._fits[examples] = seconds
+
+    def reading(self, tokens: float) -> float:
+        """Expected seconds of forward passes; 0 before any."""
+        if not self._reads:
+            return 0.0
+        latest, mean = self._reads[-1], tuple(map(sum, zip(*self._reads, strict=True)))
+        return tokens * max(seconds / max(1.0, known) for known, seconds in (latest, mean))
+
+    def fitting(self, examples: int) -> float:
+        """Expected seconds of fitting and judging the heads of a template, which grow with the square of the examples.
+
+        0 before any.
+        """
+        return max((seconds * (examples / known) ** 2 for known, seconds in self._fits.items()), default=0.0)
+
+    def allows(self, seconds: float, step: float = 0.0, share: float = 1.0) -> bool:
+        """Return True if so much time is left, even if the next step takes twice as long as expected.
 
         Args:
-            read: number of examples that were read.
-            reading: seconds of their forward passes.
-            size: number of examples on which the heads were judged.
-            fitting: seconds of it.
+            seconds: expected, of all that is to be done.
+            step: expected, of what is done before this is asked again, as a part of it.
+            share: of the budget, in which it has to end.
         """
-        if self._fits and (expected := self.reading(read) + self.fitting(size)) > 0:
-            self._margin = max(self._margin, (reading + fitting) / expected)
-        self._measured += 1
-        if self._measured == 2:  # the first one took what only comes once
-            self._of_example, self._fits = 0.0, {}
-        self._of_example = max(self._of_example, reading / max(1, read))
-        self._fits[size] = max(self._fits.get(size, 0.0), fitting)
-
-    def reading(self, examples: int) -> float:
-        """Expected seconds of forward passes, without the margin."""
-        return self._of_example * examples
-
-    def fitting(self, size: int) -> float:
-        """Expected seconds of judging heads on so many examples, without the margin; it grows with their square."""
-        return max((seconds * (size / known) ** 2 for known, seconds in self._fits.items() if known <= size), default=0)
-
-    def allows(self, seconds: float) -> bool:
-        """Return True if so much time is left, with the margin."""
-        return self._limit is None or self.elapsed + self._margin * seconds <= self._limit
+        return self._limit is None or self.elapsed + seconds + step <= share * self._limit

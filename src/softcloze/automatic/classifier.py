@@ -76,9 +76,10 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             classes that a column of `datasets` names.
         templates: templates to try first, as for `PromptClassifier`; without soft slots and demonstrations.
         budget: longest duration of `fit` after the model is loaded, in seconds or with a unit, such as "2min"; None
-            for none. A template is read only if the time suffices to finish it, with a margin by how far the times of
-            those before were off. The first one is judged in any case, by the examples of the first round: 96, or eight
-            of each label if that is more.
+            for none. Examples are read a few at a time, and a template is given up once the time does not suffice to
+            finish it, even on a machine that gets half as fast. The first template is judged in any case, by the
+            examples of the first round, 96, or eight of each label if that is more; or by fewer, at least two of each
+            label, if these would take two thirds of the budget.
         candidates: number of templates to try, at most; None for all. Results are the same on every run for a seed, a
             number of candidates, and budget=None or one that suffices.
         members: number of ways whose log-probabilities the result averages, at most; 1 for a single prompt.

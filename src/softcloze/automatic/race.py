@@ -12,10 +12,13 @@ from softcloze.automatic.budget import Budget
 from softcloze.automatic.feature_store import FeatureStore
 from softcloze.automatic.proposals import Proposal
 from softcloze.automatic.trials import Task, Trial, hard_trials, soft_trial
+from softcloze.backbone import shared_prefix
 from softcloze.prompt import Prompt
 
 FIRST = 96  # examples of the first round, or more for many labels
 OF_EACH_LABEL = 8
+CHUNK = 16  # examples that are read before the clock is looked at again
+BEGIN_SHARE = 2 / 3  # of the budget, in which the first proposal is read
 # forward passes of an example that the trainings of a soft prompt for a trial take; 25 measured with SmolLM2
 SOFT_PASSES = 30
 
@@ -50,6 +53,7 @@ class Race:
         )
         self._features: dict[Proposal, Tensor] = {}
         self._label_features: dict[Proposal, Tensor] = {}
+        self._tokens: dict[Proposal, float] = {}  # of an example
         self.trials: dict[Proposal, list[Trial]] = {}
         self.left_out = 0
 
@@ -59,7 +63,7 @@ class Race:
         return self._task
 
     def run(self, proposals: Sequence[Proposal], soft: int) -> list[Trial]:
-        """Run the rounds that the budget allows, at least the first one for one proposal.
+        """Run the rounds that the budget allows, at least a part of the first one for one proposal.
 
         Returns the trials of the proposals that were judged in the last of them, without a limit by all examples.
 
@@ -68,55 +72,100 @@ class Race:
             soft: number of the best proposals with label words for which a soft prompt is trained at the end.
         """
         everything = len(self._task.examples)
-        first = max(FIRST, OF_EACH_LABEL * (int(self._task.targets.max()) + 1))
+        sizes = round_sizes(everything, max(FIRST, OF_EACH_LABEL * (int(self._task.targets.max()) + 1)))
         racing, finished = list(proposals), list[Proposal]()
-        sizes = round_sizes(everything, first)
+        if (begun := self._begin(proposals[0], sizes[0])) < sizes[0]:
+            sizes = [begun]
         for number, size in enumerate(sizes):
             judged: list[Proposal] = []
             for proposal in racing:
                 # the best one takes the time of this round, others only what is left once they are read to the end
-                count, upto = self._count(proposal), everything if judged else size
-                rounds = sizes[number:] if judged else [size]
-                seconds = self._budget.reading(upto - count) + sum(map(self._budget.fitting, rounds))
-                if (judged or number) and not self._budget.allows(seconds):
-                    if not judged:
-                        break
-                    self.left_out += number == 0
-                    continue
-                self._judge(proposal, size)
-                judged.append(proposal)
-                self._on_trial(best_of([trial for other in judged for trial in self.trials[other]]))
+                if self._judge(proposal, size, sizes[number + 1 :] if judged else []):
+                    judged.append(proposal)
+                elif not judged:
+                    break
             if not judged:
                 break
             judged.sort(key=lambda proposal: best_of(self.trials[proposal]).log_loss)
             finished, racing = judged, judged[: -(-len(judged) // 2)]
         read = len(self.trials[finished[0]][0].targets)
+        finished += [proposal for proposal in proposals if proposal not in self.trials and self._judge(proposal, read)]
+        self.left_out = sum(proposal not in self.trials for proposal in proposals)
+        finished.sort(key=lambda proposal: best_of(self.trials[proposal]).log_loss)
         for proposal in [proposal for proposal in finished if proposal.has_words and read == everything][:soft]:
-            hard = self.trials[proposal][0].prompt
-            if not isinstance(hard, Prompt) or not self._budget.allows(self._budget.reading(SOFT_PASSES * everything)):
+            hard, seconds = self.trials[proposal][0].prompt, self._reading(proposal, SOFT_PASSES * everything)
+            if not isinstance(hard, Prompt) or not self._budget.allows(seconds, step=seconds / 4):
                 continue
             if (trained := soft_trial(self._task, hard, self._budget)) is not None:
-                self.trials[proposal].append(trained)
-                self._on_trial(best_of([trial for other in finished for trial in self.trials[other]]))
+                self._note(proposal, [*self.trials[proposal], trained])
         return [trial for proposal in finished for trial in self.trials[proposal]]
+
+    def _begin(self, proposal: Proposal, size: int) -> int:
+        """Compute the features of the first `size` examples, or of fewer if they would take most of the budget.
+
+        Returns the number of examples that were read: at least two of each label.
+        """
+        fewest = 1 + max(int(np.flatnonzero(self._task.targets == label)[1]) for label in np.unique(self._task.targets))
+        while (count := self._count(proposal)) < size:
+            step = self._reading(proposal, CHUNK)
+            if count >= fewest and not self._budget.allows(step, step, BEGIN_SHARE):
+                break
+            self._read(proposal, size)
+        return count
+
+    def _judge(self, proposal: Proposal, size: int, further: Sequence[int] = ()) -> bool:
+        """Run the trials of a proposal on the first `size` examples, and report the best trial of all.
+
+        Returns False if the time does not suffice, also for the rounds that follow, with `further` examples in all.
+        What was read is kept. The first proposal is judged in any case.
+        """
+        upto = further[-1] if further else size
+        while True:
+            count = self._count(proposal)
+            seconds = self._reading(proposal, upto - count) + sum(map(self._budget.fitting, (size, *further)))
+            step = self._reading(proposal, min(CHUNK, size - count)) + self._budget.fitting(upto)
+            if self.trials and not self._budget.allows(seconds, step):
+                return False
+            if count >= size:
+                break
+            self._read(proposal, size)
+        started = self._budget.elapsed
+        features = self._features[proposal][:size]
+        trials = hard_trials(self._task.first(size), proposal, features, self._label_features[proposal])
+        self._budget.fitted(size, self._budget.elapsed - started)
+        self._note(proposal, trials)
+        return True
+
+    def _note(self, proposal: Proposal, trials: list[Trial]) -> None:
+        """Keep the trials of a proposal, and report the best of all that were judged by as many examples."""
+        self.trials[proposal] = trials
+        size = len(trials[0].targets)
+        self._on_trial(best_of([t for of_one in self.trials.values() for t in of_one if len(t.targets) == size]))
 
     def _count(self, proposal: Proposal) -> int:
         return len(self._features[proposal]) if proposal in self._features else 0
 
-    def _judge(self, proposal: Proposal, size: int) -> None:
-        """Compute the features of the first `size` examples, as far as they are not known, and run the trials."""
+    def _reading(self, proposal: Proposal, examples: int) -> float:
+        """Expected seconds of the forward passes of so many examples."""
+        if proposal not in self._tokens:
+            prompts = proposal.compiled.encode(self._task.examples[:CHUNK])
+            backbone = self._task.backbone
+            cached = shared_prefix([prompt.left for prompt in prompts]) if backbone.supports_prefix_cache else 0
+            tokens = [proposal.compiled.scorer.cost(prompt, cached) for prompt in prompts]
+            self._tokens[proposal] = sum(tokens) / len(tokens)
+        return self._budget.reading(self._tokens[proposal] * examples)
+
+    def _read(self, proposal: Proposal, size: int) -> None:
+        """Compute the features of the next examples up to `size`, a chunk of them at most."""
         count, started = self._count(proposal), self._budget.elapsed
-        task, compiled = self._task, proposal.compiled
+        compiled, chunk = proposal.compiled, self._task.examples[count : min(size, count + CHUNK)]
         of_labels = compiled.encode_labels() if not count else []
-        features = self._store.features(compiled, [*compiled.encode(task.examples[count:size]), *of_labels])
+        features = self._store.features(compiled, [*compiled.encode(chunk), *of_labels])
         if not count:
-            self._features[proposal], self._label_features[proposal] = features[:0], features[size:]
-        self._features[proposal] = torch.cat([self._features[proposal], features[: size - count]])
-        read = self._budget.elapsed
-        self.trials[proposal] = hard_trials(
-            task.first(size), proposal, self._features[proposal], self._label_features[proposal]
-        )
-        self._budget.judged(size - count, read - started, size, self._budget.elapsed - read)
+            self._features[proposal], self._label_features[proposal] = features[:0], features[len(chunk) :]
+        self._features[proposal] = torch.cat([self._features[proposal], features[: len(chunk)]])
+        self._reading(proposal, 0)
+        self._budget.read(self._tokens[proposal] * len(features), self._budget.elapsed - started)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

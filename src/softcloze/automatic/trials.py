@@ -173,7 +173,7 @@ def soft_trial(task: Task, hard: Prompt, budget: Budget) -> Trial | None:
         budget: the clock.
 
     Returns:
-        The trial; None if the first training shows that the time does not suffice for the others.
+        The trial; None if a training shows that the time does not suffice for the others.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -196,13 +196,13 @@ def soft_trial(task: Task, hard: Prompt, budget: Budget) -> Trial | None:
         # a prompt that does not learn shows in its log loss
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", OneSidedWarning)
-        started = budget.elapsed
         for fold, (train, test) in enumerate(splitter.split(labels, labels)):
+            started = budget.elapsed
             classifier = fitted(train)
             log_probabilities[test] = classifier.predict_log_proba([task.examples[i] for i in test])
-            # the training on all examples takes as much longer as it has more of them
-            rest = folds - 1 + folds / (folds - 1)
-            if fold == 0 and not budget.allows(rest * (budget.elapsed - started)):
+            last, left = budget.elapsed - started, folds - 1 - fold
+            final = last * folds / (folds - 1)  # with as much longer as there are more examples
+            if not budget.allows(left * last + final, step=last if left else final):
                 return None
         prompt = fitted(np.arange(len(labels))).prompt_
     return Trial(prompt, log_probabilities, task.targets, task.weights)
