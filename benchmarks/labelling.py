@@ -24,7 +24,7 @@ from softcloze.heads import WordHead
 from softcloze.labelling.doubts import rank_doubts
 from softcloze.labelling.estimate import cross_validated, estimate
 from softcloze.labelling.head import Features, choose_strength, fit_quick
-from softcloze.labelling.selection import Space, choose, space_of
+from softcloze.labelling.selection import Space, choose, margins_of, space_of
 from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.prompt import CompiledPrompt
 
@@ -143,6 +143,7 @@ def run(given: Set, strategy: str, seed: int) -> Iterator[dict[str, Any]]:
             strategy=strategy,
             space=space,
             log_probabilities=logs,
+            margins=margins_of(logs) if logs is not None else None,
             targets=set(targets[labelled].tolist()),
             recent=np.array(labelled[fitted:], dtype=int),
             open_=open_,

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from softcloze.labelling.doubts import rank_doubts
 from softcloze.labelling.estimate import CurvePoint, cross_validated, forecast, interval_of
 from softcloze.labelling.head import Features, fit_quick
-from softcloze.labelling.selection import choose, space_of
+from softcloze.labelling.selection import choose, margins_of, space_of
 
 
 def blobs(count=90, labels=3, width=8, seed=0, spread=1.0):
@@ -25,6 +25,7 @@ def chosen(space, strategy, open_, logs=None, targets=(), turn=0, count=1):
         strategy=strategy,
         space=space,
         log_probabilities=logs,
+        margins=margins_of(logs) if logs is not None else None,
         targets=targets,
         recent=np.zeros(0, dtype=int),
         open_=open_,

@@ -1,5 +1,7 @@
 """Labeller: questions, answers, leases, and the classifier that comes of them."""
 
+import copy
+import pickle
 import subprocess
 import sys
 import time
@@ -98,6 +100,33 @@ def test_a_folder_is_continued_with_its_texts_alone(tmp_path):
     assert again.ask() == [open_]
     with pytest.raises(ArtifactError, match="48 other texts"):
         Labeller(models.backbone("bert"), TEXTS[:5], LABELS, folder=tmp_path)
+    longer = Labeller(models.backbone("bert"), [*TEXTS, "one more"], LABELS, folder=tmp_path)
+    longer.tell(48, "positive")
+    assert longer.counts() == Labeller("no-model", [*TEXTS, "one more"], None, folder=tmp_path).counts()
+    with pytest.raises(ArtifactError, match="texts were added"):
+        first.counts()
+
+
+def test_two_answers_to_one_text_after_a_lease_are_both_kept(tmp_path, monkeypatch):
+    ada, bob = (labeller(tmp_path, strategy="random") for _ in range(2))
+    answered(ada, 4)
+    (question,) = ada.ask(name="Ada")
+    now = time.time()
+    monkeypatch.setattr("softcloze.labelling.labeller.time.time", lambda: now + 601)
+    assert bob.tell(question.index, "positive", name="Bob") is None
+    other = ada.tell(question.index, "negative", name="Ada")
+    assert (other.name, other.labels) == ("Bob", ("positive",))
+    assert [(row.label, row.other) for row in bob.labelled() if row.other] == [("negative", other)]
+    assert (bob.doubts(1)[0].index, bob.doubts(1)[0].other) == (question.index, other)
+    assert ada.undo(name="Ada") is not None
+    assert (
+        bob.counts()["positive"]
+        == ada.counts()["positive"]
+        == 1 + sum(row.label == "positive" for row in ada.labelled()[:4])
+    )
+    ada.tell(question.index, "negative", name="Ada")
+    assert bob.tell(question.index, "positive", name="Bob") is None  # decided
+    assert not any(row.other for row in ada.labelled())
 
 
 def test_states_are_read_once(tmp_path, monkeypatch):
@@ -184,6 +213,11 @@ def test_wrong_use_is_named():
         made.tell(48, "positive")
     with pytest.raises(DataError, match="needs two labels"):
         made.classifier()
+    with pytest.raises(ParameterError, match="expected a fitted classifier"):
+        made.predict_rest(5)
+    for copied in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(ParameterError, match="cannot be copied or pickled"):
+            copied(made)
 
 
 TELL = """

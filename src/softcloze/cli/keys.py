@@ -15,7 +15,8 @@ try:
 except ModuleNotFoundError:  # on Windows
     termios = None  # type: ignore[assignment]
 
-ENTER, ESCAPE = "\n", "\x1b"
+ENTER, ESCAPE, BACKSPACE = "\n", "\x1b", "\x7f"
+LEFT, RIGHT = "left", "right"
 ESCAPE_SECONDS = 0.03  # within which the rest of the code of a special key arrives
 
 
@@ -79,7 +80,10 @@ class SingleKeys(Keys):
         termios.tcsetattr(self._file, termios.TCSADRAIN, self._before)
 
     def read(self) -> str | None:
-        """The next key, in lower case and without the width of Chinese keyboards; `ESCAPE` for special keys."""
+        """The next key, in lower case and without the width of Chinese keyboards.
+
+        `LEFT` and `RIGHT` are the arrows, and `ESCAPE` all other special keys.
+        """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         key = ""
         while not key:
@@ -88,8 +92,7 @@ class SingleKeys(Keys):
                 return None
             key = decoder.decode(byte)
         if key == ESCAPE:
-            self._drop_rest()
-            return ESCAPE
+            return {b"C": RIGHT, b"D": LEFT}.get(self._last_of_code(), ESCAPE)
         return normalize("NFKC", key).lower().replace("\r", ENTER)
 
     def line(self, prompt: str) -> str | None:
@@ -106,18 +109,18 @@ class SingleKeys(Keys):
         except OSError:  # the terminal is gone
             return b""
 
-    def _drop_rest(self) -> None:
-        """Drop what follows Escape in the code of an arrow or another special key."""
+    def _last_of_code(self) -> bytes:
+        """Read what follows Escape in the code of an arrow or another special key; its last byte, or nothing."""
         import select
 
         if not select.select([self._file], [], [], ESCAPE_SECONDS)[0]:
-            return  # Escape alone
+            return b""  # Escape alone
         byte = self._byte()
         if byte == b"[":
             while (byte := self._byte()) and not b"@" <= byte <= b"~":
                 pass
-        elif byte == b"O":
-            self._byte()
+            return byte
+        return self._byte() if byte == b"O" else b""
 
 
 @contextmanager

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from softcloze.verbalizer import Label, Words
 
 JOURNAL = "journal.jsonl"
+BUDGET = "2min"  # of --automatic
 StrategyName = Literal["default", "uncertain", "random"]
 
 
@@ -81,9 +82,13 @@ def label(
     automatic: Annotated[
         bool,
         typer.Option(
-            "--automatic", help="At the end, choose template, label words and head by cross-validation (two minutes)."
+            "--automatic", help="At the end, choose template, label words and head by cross-validation (see --budget)."
         ),
     ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="With --automatic: longest search, as in 90s or 10min; by default 2min."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address of the page.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 for any free one.")] = 8001,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in a browser.")] = False,
@@ -106,6 +111,9 @@ def label(
         raise CommandError("--finish labels nothing; leave out --terminal")
     if terminal and file == STANDARD:
         raise CommandError("--terminal takes keys from standard input, and FILE - the rows: save the rows in a file")
+    if budget is not None and not automatic:
+        raise CommandError("--budget is for --automatic; give both")
+    budget = _validate_budget(budget) if budget is not None else BUDGET
     parsed = resolve_mask_template(template) if template is not None else None
     token = read_token(token_file)
     words: Any = read_labels(labels)
@@ -142,7 +150,7 @@ def label(
         random_state=seed,
     )
     _take_given(labeller, given, label_column)
-    write = Results(labeller, rows, folder, automatic)
+    write = Results(labeller, rows, folder, budget if automatic else None)
     with labeller:
         if finish:
             _read(labeller, model)
@@ -175,6 +183,15 @@ def read_labels(given: str | None) -> "list[str] | dict[Label, Words] | None":
     if len({*map(json.dumps, labels)}) < 2 or not all(isinstance(one, str) and one.strip() for one in labels):
         raise CommandError(f"--labels is {given!r:.80}; expected two or more labels, as in billing,refund,other")
     return labels  # type: ignore[no-any-return]
+
+
+def _validate_budget(given: str) -> str:
+    """Raise CommandError if --budget is no duration."""
+    from softcloze.automatic.budget import DURATION, parse_duration
+
+    if parse_duration(given) is None:
+        raise CommandError(f"--budget is {given!r:.80}; expected {DURATION}")
+    return given
 
 
 def _different(given: "dict[int, str | list[str]]") -> list[str]:

@@ -15,7 +15,7 @@ from softcloze.files import replacing_file, resolve
 from softcloze.formatting import counted
 
 if TYPE_CHECKING:
-    from softcloze.labelling import Labeller, Predictions
+    from softcloze.labelling import LabelledText, Labeller, Predictions
     from softcloze.verbalizer import Label
 
 LABELLED, PREDICTED, PROMPT, PAGE = "labelled.csv", "predicted.csv", "prompt", "labelling.html"
@@ -29,13 +29,14 @@ class Results:
         labeller: the labelling.
         rows: the rows of the file.
         folder: folder of the results.
-        automatic: choose template, label words and head by cross-validation.
+        budget: of a choice of template, label words and head by cross-validation, as in "2min"; None for a linear layer
+            on the states.
     """
 
     labeller: "Labeller"
     rows: LabelRows
     folder: Path
-    automatic: bool = False
+    budget: str | None = None
 
     def __call__(self) -> dict[str, Any]:
         """Write all files, each whole or not at all; those of an earlier call are replaced.
@@ -55,12 +56,12 @@ class Results:
         several = self.labeller.multi_label
         predictions, problem = None, None
         try:
-            classifier: Any = self.labeller.classifier(automatic=self.automatic)
+            classifier: Any = self.labeller.classifier(automatic=self.budget is not None, budget=self.budget)
         except DataError as error:
             problem = str(error)
         else:
             classifier.save(folder / PROMPT)
-            predictions = self.labeller.predict_rest(classifier if self.automatic or several else None)
+            predictions = self.labeller.predict_rest(classifier if self.budget is not None or several else None)
             files |= {"prompt": folder / PROMPT, "predicted": folder / PREDICTED}
             self._write_predicted(files["predicted"], predictions)
         from softcloze.report.labelling_page import write_labelling_report
@@ -90,7 +91,7 @@ class Results:
             {
                 **self.rows.rows[self.rows.places[answer.index]],
                 column: _cell(answer.labels, several=self.labeller.multi_label),
-                **dict(zip(WRITTEN, (answer.name, answer.when, answer.how, answer.note), strict=True)),
+                **dict(zip(WRITTEN, _facts(answer), strict=True)),
             }
             for answer in answers
         )
@@ -148,6 +149,12 @@ def say_results(found: dict[str, Any]) -> None:
         say(console, "next, with rows of your own:")
     for command in found["next"]:
         say(console, "  ", plain(command))
+
+
+def _facts(answer: "LabelledText") -> tuple[str, ...]:
+    """The cells of `WRITTEN`."""
+    other = ", ".join(map(str, answer.other.labels)) if answer.other is not None else ""
+    return answer.name, answer.when, answer.how, answer.note, other
 
 
 def _cell(label: "Label | tuple[Label, ...]", *, several: bool) -> object:

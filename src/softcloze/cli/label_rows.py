@@ -14,7 +14,7 @@ from softcloze.formatting import counted, did_you_mean, is_missing, quoted_list
 from softcloze.template import Template
 from softcloze.verbalizer.labels import as_label
 
-WRITTEN = ("labelled_by", "labelled_at", "chosen_as", "label_note")  # columns beside the label
+WRITTEN = ("labelled_by", "labelled_at", "chosen_as", "label_note", "other_label")  # columns beside the label
 SHOWN = 5  # rows without a text that are named
 
 

@@ -1,6 +1,5 @@
 """Labelling in the terminal: one text at a time, its label on a key."""
 
-import string
 from collections.abc import Callable, Mapping
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -9,31 +8,27 @@ from rich.console import Console
 from rich.text import Text
 
 from softcloze.cli.console import plain, say
-from softcloze.cli.keys import ENTER, Keys
+from softcloze.cli.keys import BACKSPACE, ENTER, ESCAPE, LEFT, RIGHT, Keys
 from softcloze.cli.label_results import say_results
-from softcloze.cli.label_view import guess_line, show_commands, show_doubt, show_keys, show_question, show_text
+from softcloze.cli.label_view import (
+    guess_line,
+    other_answer,
+    show_commands,
+    show_doubt,
+    show_keys,
+    show_question,
+    show_text,
+)
 from softcloze.errors import SoftclozeError
 from softcloze.formatting import counted, did_you_mean, one_line, percent
+from softcloze.labelling.keys import COMMANDS, LABEL_KEYS
 
 if TYPE_CHECKING:
     from softcloze.labelling import Estimate, Labeller, Question
     from softcloze.verbalizer import Label
 
-COMMANDS = {
-    "?": "guess",
-    "u": "undo",
-    "s": "skip",
-    "n": "note",
-    "+": "new label",
-    "/": "label by name",
-    "v": "whole text",
-    "d": "doubtful labels",
-    "e": "estimate",
-    "f": "finish",
-    "q": "quit",
-}
 OF_TEXTS = "?snv/"  # commands that need a text
-LABEL_KEYS = "1234567890" + "".join(letter for letter in string.ascii_lowercase if letter not in COMMANDS)
+SIGNS = {LEFT: "u", BACKSPACE: "u", RIGHT: "s"}  # keys that do the same as letters
 DOUBTS = 20  # doubtful labels in a round
 ESTIMATE_EVERY = 8  # answers
 
@@ -71,6 +66,7 @@ class TerminalSession:
 
     def _act(self, key: str) -> None:
         """Do what a key or a line says."""
+        key = SIGNS.get(key, key)
         question = self._question
         if question is None and (key in OF_TEXTS or key not in COMMANDS):
             return
@@ -182,16 +178,17 @@ class TerminalSession:
         if question is None:
             return
         guess = self._labeller.guess(question.index)
-        self._labeller.tell(question.index, label, name=self._name)
+        other = self._labeller.tell(question.index, label, name=self._name)
         likeliest = next(iter(guess))
         opinion = f"   (the model: {one_line(likeliest)} {percent(guess[likeliest], 0)})"
-        self._next(Text.assemble(plain(one_line(label), "bold"), (opinion, "dim")))
+        self._next(Text.assemble(plain(one_line(label), "bold"), (opinion, "dim"), other_answer(other)))
 
     def _tell_several(self, labels: "list[Label]") -> None:
         question = self._question
         if question is not None:
-            self._labeller.tell(question.index, labels, name=self._name)
-            self._next(plain(", ".join(map(one_line, labels)) or "no label", "bold"))
+            other = self._labeller.tell(question.index, labels, name=self._name)
+            named = plain(", ".join(map(one_line, labels)) or "no label", "bold")
+            self._next(Text.assemble(named, other_answer(other)))
 
     def _undo(self) -> None:
         taken_back = self._labeller.undo(name=self._name)
@@ -226,7 +223,7 @@ class TerminalSession:
         if self._labeller.multi_label:
             self._say("there are no doubts where texts have several labels")
             return
-        doubts = [doubt for doubt in self._labeller.doubts(DOUBTS) if doubt.margin < 0]
+        doubts = [doubt for doubt in self._labeller.doubts(DOUBTS) if doubt.is_doubtful]
         commands = {ENTER: "keep", "v": "whole text", "q": "back to labelling"}
         changed = 0
         for number, doubt in enumerate(doubts, start=1):
@@ -236,13 +233,15 @@ class TerminalSession:
             show_commands(self._console, commands)
             while (key := self._keys.read()) == "v":
                 show_text(self._console, self._labeller.texts[doubt.index], whole=True)
-            if key in (None, "q"):
+            if key in (None, "q", ESCAPE):
                 break
             label = keys.get(key) if key in keys or key in ("", ENTER, " ") else self._find(key, keys)
             if label is not None and label != doubt.label:
                 self._labeller.tell(doubt.index, label, name=self._name)
                 changed += 1
                 self._say(Text("→ ", "bold"), plain(one_line(label), "bold"))
+            elif doubt.other is not None and (label is not None or key in (ENTER, "")):
+                self._labeller.tell(doubt.index, doubt.label, name=self._name)  # decided
         self._say(f"{counted(changed, 'label')} changed" if doubts else "no label is doubtful so far")
         self._next()
 

@@ -12,7 +12,7 @@ from softcloze.formatting import counted, one_line, percent
 
 if TYPE_CHECKING:
     from softcloze.data import Example
-    from softcloze.labelling import Doubt, Labeller, Question
+    from softcloze.labelling import Doubt, Labeller, OtherAnswer, Question
     from softcloze.verbalizer import Label
 
 WHY = {
@@ -94,6 +94,16 @@ def guess_line(guess: Mapping["Label", float], most: int = 3) -> Text:
     return Text.assemble("the model's guess: ", Text(", ").join(parts))
 
 
+def other_answer(other: "OtherAnswer | None") -> Text:
+    """Say that another person answered meanwhile; empty without such an answer."""
+    if other is None:
+        return Text()
+    who, labels = one_line(other.name) or "somebody else", ", ".join(map(one_line, other.labels)) or "no label"
+    return Text.assemble(
+        "\n  ", plain(who), " had answered ", plain(labels), " meanwhile; both are kept, and d shows the text first"
+    )
+
+
 def show_doubt(console: Console, labeller: "Labeller", doubt: "Doubt", place: str) -> None:
     """Print a labelled text with the label that the classifier would give it, and its nearest neighbours."""
     console.print()
@@ -110,6 +120,10 @@ def show_doubt(console: Console, labeller: "Labeller", doubt: "Doubt", place: st
             f" {percent(chances[doubt.suggested], 0)}",
         )
     )
+    if doubt.other is not None:
+        who = one_line(doubt.other.name) or "somebody else"
+        labels = ", ".join(map(one_line, doubt.other.labels))
+        console.print(Text.assemble("  ", plain(who), " answered ", plain(labels, "bold"), ": which one is right?"))
     if doubt.neighbours:
         console.print("  the most similar labelled texts:", style="dim")
     for near in doubt.neighbours:

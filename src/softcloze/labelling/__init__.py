@@ -1,6 +1,6 @@
 """Label texts: a frozen model estimates how good it is, finds doubtful labels, and can choose the texts."""
 
-from softcloze.labelling.answers import Doubt, LabelledText, Predictions, Question
+from softcloze.labelling.answers import Doubt, LabelledText, OtherAnswer, Predictions, Question
 from softcloze.labelling.doubts import Neighbour
 from softcloze.labelling.estimate import CurvePoint, Estimate, Forecast
 from softcloze.labelling.labeller import Labeller
@@ -13,6 +13,7 @@ __all__ = [
     "LabelledText",
     "Labeller",
     "Neighbour",
+    "OtherAnswer",
     "Predictions",
     "Question",
 ]

@@ -29,6 +29,21 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherAnswer:
+    """The earlier answer of another person to a text that was shown to both.
+
+    Attributes:
+        labels: that it gave.
+        name: of that person.
+        when: time of the answer, as ISO 8601 in UTC.
+    """
+
+    labels: tuple[Label, ...]
+    name: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledText:
     """A text with its answer.
 
@@ -40,6 +55,8 @@ class LabelledText:
         when: time of the answer, as ISO 8601 in UTC.
         how: reason for which it was chosen, as in `Question`.
         note: a note on the text; "" without one.
+        other: the answer of another person that it had before, if the two do not agree and nobody has decided; None
+            without one.
     """
 
     index: int
@@ -49,6 +66,7 @@ class LabelledText:
     when: str
     how: str
     note: str
+    other: OtherAnswer | None = None
 
     @property
     def label(self) -> Label:
@@ -63,7 +81,7 @@ class LabelledText:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A labelled text whose label a classifier doubts that did not learn from it.
+    """A labelled text whose label a classifier doubts that did not learn from it, or two people do not agree on.
 
     Attributes:
         index: of the text.
@@ -73,6 +91,7 @@ class Doubt:
             classifier would give the other one.
         probabilities: of all labels.
         neighbours: the labelled texts that are most similar, the most similar first.
+        other: as in `LabelledText`.
     """
 
     index: int
@@ -81,6 +100,12 @@ class Doubt:
     margin: float
     probabilities: Mapping[Label, float]
     neighbours: Sequence[Neighbour]
+    other: OtherAnswer | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True if the classifier would give another label, or two people gave different ones."""
+        return self.margin < 0 or self.other is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,6 +34,8 @@ class Estimate:
             because the classifier was not sure of them; texts of small and of large margin have the weight that such
             texts have among the others, which corrects most of the bias).
         missing: labels without a text in it, whose accuracy is unknown; the interval is the wider for them.
+        single: labels with a single text in cross-validation. No classifier that judges this text has learnt the label
+            from another one, so that the estimate is too low by up to the share of such labels.
     """
 
     balanced_accuracy: float
@@ -43,6 +45,7 @@ class Estimate:
     texts: int
     of: str
     missing: int
+    single: int = 0
 
     @property
     def is_biased(self) -> bool:
@@ -189,8 +192,9 @@ def estimate(
             # half way: whole weights leave as large an error of the other sign
             weights = (1 + stratum_weights(margins_of(logs), margins_of(head.log_probabilities(features, rest)))) / 2
     value, low, high = interval_of(known, predicted, labels, seed, weights, evidence)
-    missing = labels - len(np.unique(known))
-    return Estimate(value, low, high, LEVEL, len(known), of, missing)
+    counts = np.bincount(known, minlength=labels)
+    missing, single = int((counts == 0).sum()), int((counts == 1).sum()) if of != "held out" else 0
+    return Estimate(value, low, high, LEVEL, len(known), of, missing, single)
 
 
 def cross_validated(
@@ -246,8 +250,9 @@ def learning_curve(features: Features, rows: Indices, targets: Indices, labels: 
 def forecast(curve: Sequence[CurvePoint], more: int, seed: int) -> Forecast | None:
     """Balanced accuracy that `more` texts would add; None with fewer than two points.
 
-    The curve a - b / sqrt(texts), b at least 0, is fitted to the points. The interval is of curves through points that
-    are drawn anew with their spread, which the last point has at least from its number of texts.
+    The curve a - b / sqrt(texts), b at least 0, is fitted to the points, and adds no more than the last one lacks. The
+    interval is of curves through points that are drawn anew with their spread, which the last point has at least from
+    its number of texts.
 
     >>> points = [CurvePoint(8, 0.6, 0.05), CurvePoint(16, 0.66, 0.04), CurvePoint(29, 0.7, 0.02)]
     >>> 0 < forecast(points, 10, seed=0).gain < 0.05
@@ -270,4 +275,5 @@ def forecast(curve: Sequence[CurvePoint], more: int, seed: int) -> Forecast | No
 
     drawn = gains(values + np.random.default_rng(seed).normal(size=(DRAWS, len(values))) * spread)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Forecast(more, float(gains(values[None])[0]), float(low), float(high))
+    gain, low, high = np.clip([gains(values[None])[0], low, high], 0, 1 - values[-1]).tolist()
+    return Forecast(more, gain, low, high)

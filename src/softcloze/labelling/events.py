@@ -96,6 +96,14 @@ class Undo(TypedDict):
     time: Time
 
 
+class MoreTexts(TypedDict):
+    """The texts are continued by others."""
+
+    event: str
+    texts: str
+    rows: Index
+
+
 SHAPES = {
     "start": Start,
     "label": NewLabel,
@@ -104,19 +112,21 @@ SHAPES = {
     "skip": Skip,
     "note": Note,
     "undo": Undo,
+    "more texts": MoreTexts,
 }
 
 
-def find_problem(event: Event, started: Event | None) -> str | None:
+def find_problem(event: Event, rows: int | None = None, *, multi_label: bool = False) -> str | None:
     """The first problem of an event; None without one.
 
     Args:
         event: the event, an entry `event` of which is text.
-        started: the first event, if it was read.
+        rows: number of texts so far; None before the first event.
+        multi_label: a text may have several labels, or none.
 
-    >>> find_problem({"event": "undo", "name": "", "time": "now"}, None)
+    >>> find_problem({"event": "undo", "name": "", "time": "now"})
     "undo.time is 'now'; expected seconds since 1970"
-    >>> find_problem({"event": "dance"}, None)
+    >>> find_problem({"event": "dance"})
     "'dance' is not an event that this version knows"
     """
     kind = event["event"]
@@ -126,12 +136,15 @@ def find_problem(event: Event, started: Event | None) -> str | None:
     problem = check_shape(event, shape, kind)
     if problem is not None:
         return problem
-    start = event if started is None and kind == "start" else started
-    if start is None:
-        return None
+    if rows is None:
+        if kind != "start":
+            return None
+        rows, multi_label = event["rows"], event["multi_label"]
     indices = [*event.get("held_out", []), *([event["index"]] if "index" in event else [])]
-    if outside := [index for index in indices if index >= start["rows"]]:
-        return f"{kind} is about text {outside[0]}, and the texts are {start['rows']}, counted from 0"
-    if kind == "answer" and not start["multi_label"] and len(event["labels"]) != 1:
+    if outside := [index for index in indices if index >= rows]:
+        return f"{kind} is about text {outside[0]}, and the texts are {rows}, counted from 0"
+    if kind == "more texts" and event["rows"] <= rows:
+        return f"more texts are {event['rows']}, and the texts are {rows} already"
+    if kind == "answer" and not multi_label and len(event["labels"]) != 1:
         return f"answer.labels has {len(event['labels'])} items; expected one label"
     return None

@@ -1,13 +1,10 @@
 """Labeller: ask for the labels of a few texts, and make a classifier of them."""
 
-import json
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import numpy as np
 
@@ -15,31 +12,43 @@ from softcloze.automatic import AutoPromptClassifier
 from softcloze.backbone import AnyModel, validate_model_options
 from softcloze.classifiers import MultiLabelPromptClassifier, PromptClassifier
 from softcloze.data import Example, as_examples, as_labels
-from softcloze.data.labels import check_spellings
-from softcloze.errors import ArtifactError, DataError, ParameterError
-from softcloze.formatting import did_you_mean, quoted, quoted_list
+from softcloze.errors import ParameterError
 from softcloze.labelling import estimate as estimates
-from softcloze.labelling.answers import Doubt, LabelledText, Predictions, Question
+from softcloze.labelling.answering import Answering, ask_event
+from softcloze.labelling.answers import Doubt, Predictions, Question
 from softcloze.labelling.estimate import CurvePoint, Estimate, Forecast
-from softcloze.labelling.journal import Event, Journal
-from softcloze.labelling.learner import Labelled, Learner
-from softcloze.labelling.record import GIVEN, Answer, Lease, Record, start_event
-from softcloze.labelling.results import find_doubts, fit_automatic, fit_linear, fit_several, present_labels
-from softcloze.labelling.selection import DEFAULT, Strategy, choose, random_text
+from softcloze.labelling.learner import Labelled, Learner, labelled_of
+from softcloze.labelling.record import Answer
+from softcloze.labelling.results import (
+    find_doubts,
+    fit_automatic,
+    fit_linear,
+    fit_several,
+    predict_with,
+    predict_without_a_pass,
+    present_labels,
+    validate_classifier,
+)
+from softcloze.labelling.selection import Strategy
 from softcloze.labelling.states import Progress
-from softcloze.library import resolve_mask_template
-from softcloze.parameters import BOOLEAN, NONE, POSITIVE, TEXT, instance_of, integer, one_of, validate_parameters
-from softcloze.prompt import BoundPrompt
+from softcloze.labelling.turns import next_texts
+from softcloze.labelling.validation import (
+    hard_template,
+    plain_index,
+    plain_text,
+    validate_first_labels,
+    validate_texts,
+)
+from softcloze.parameters import BOOLEAN, NONE, POSITIVE, instance_of, integer, one_of, validate_parameters
+from softcloze.prompt import Prompt
 from softcloze.prompt.folder import folder_of
 from softcloze.template import Template
-from softcloze.verbalizer import Label, Words, as_label
+from softcloze.verbalizer import Label, Words
 
 Result = TypeVar("Result")
 
-HELD_OUT_EVERY = 3  # questions, of which one is about a text that is held out
 
-
-class Labeller:
+class Labeller(Answering):
     """Label texts with a frozen language model, which estimates how good it is and finds doubtful labels.
 
     Any front end can drive it: `ask` for texts, show them, `tell` the answers. Each answer is on disk when `tell`
@@ -124,75 +133,28 @@ class Labeller:
         }
         given = {name: value for name, value in locals().items() if name in constraints}
         validate_parameters(given, constraints)
-        self.texts: list[Example] = as_examples(texts)
-        _validate(self.texts, held_out)
+        examples: list[Example] = as_examples(texts)
+        validate_texts(examples, held_out)
         if labels is not None:
-            _validate_start(labels)
+            validate_first_labels(labels)
         words = labels.values() if isinstance(labels, Mapping) else ()
         self._words = dict(zip(as_labels([*(labels or ())]), words, strict=True)) if words else {}
-        self.multi_label, self.strategy = bool(multi_label), strategy
-        self._refit_every, self._lease, self._background = int(refit_every), float(lease), bool(background)
-        self._max_length, self._seed = max_length, int(random_state)
-        self._folder = folder_of(folder) if folder is not None else None
+        at = folder_of(folder) if folder is not None else None
+        super().__init__(examples, at, multi_label=bool(multi_label), lease=float(lease), seed=int(random_state))
+        self.strategy = strategy
+        self._refit_every, self._background, self._max_length = int(refit_every), bool(background), max_length
         self._learner = Learner(
             model,
             self.texts,
             self._words,
-            template=_hard(template) if template is not None else None,
+            template=hard_template(template) if template is not None else None,
             folder=self._folder,
             max_length=max_length,
             model_options=validate_model_options(model, model_options),
             seed=self._seed,
         )
-        self._mutex = threading.RLock()  # of the record; never held while a model runs
         self._once: dict[str, tuple[tuple[int, int], Any]] = {}
-        self._journal, self._record = Journal(self._folder), Record()
         self._open(as_labels([*labels]) if labels is not None else None, int(held_out))
-
-    def _open(self, labels: list[Label] | None, held_out: int) -> None:
-        """Start a labelling, or continue the one in the folder."""
-        digest = _digest(self.texts)
-        with self._journal.locked():
-            self._sync()
-            if self._record.started is None:
-                if self._record.asked or self._record.labels:
-                    raise ArtifactError(f"the first line of {self._journal.path} is missing; restore the file")
-                if labels is None:
-                    where = f"{self._folder} has no labelling yet" if self._folder is not None else "there is no folder"
-                    raise DataError(f"labels is None, and {where}: give the labels, as in ['billing', 'delivery']")
-                drawn = np.random.default_rng(self._seed).choice(len(self.texts), held_out, replace=False)
-                start = start_event(
-                    digest, len(self.texts), labels, sorted(drawn.tolist()), multi_label=self.multi_label
-                )
-                self._write(start)
-                return
-            started = self._record.started
-            if started["texts"] != digest:
-                raise ArtifactError(
-                    f"{self._folder} has a labelling of {started['rows']} other texts, found {len(self.texts)}; give "
-                    "the same texts in the same order, or another folder"
-                )
-            if started["multi_label"] != self.multi_label:
-                raise ArtifactError(
-                    f"{self._folder} has a labelling with multi_label={started['multi_label']}; give the same, or "
-                    "another folder"
-                )
-            new = [label for label in labels or () if label not in self._record.labels]
-            _validate_labels([*self._record.labels, *new])
-            for label in new:
-                self._write({"event": "label", "label": label, "name": "", "time": time.time()})
-
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """All labels, in the order in which they came."""
-        with self._mutex:
-            self._sync()
-            return tuple(self._record.labels)
-
-    @property
-    def held_out(self) -> tuple[int, ...]:
-        """Indices of the texts that are held out."""
-        return self._record.held_out
 
     def read(self, on_progress: Progress | None = None) -> Self:
         """Load the model and compute the features of all texts, or take them from the folder.
@@ -210,6 +172,7 @@ class Labeller:
             SoftclozeError: as `PromptClassifier.fit`, for the model, the template and the texts.
         """
         self._learner.read(self.labels, on_progress)
+        self._once.clear()
         return self
 
     def ask(self, n: int = 1, *, name: str = "") -> list[Question]:
@@ -227,7 +190,7 @@ class Labeller:
             SoftclozeError: as `read`, if that was not called.
         """
         validate_parameters({"n": n}, {"n": integer(at_least=1)})
-        name = _text("name", name)
+        name = plain_text("name", name)
         if not self._learner.has_read:
             self.read()
         self._learner.raise_failure()
@@ -240,111 +203,22 @@ class Labeller:
             now = time.time()
             leases = self._record.open_leases(now)
             own = [lease for lease in leases.values() if lease.name == name][:n]
-            chosen = self._choose(n - len(own), leases)
+            space, fit = self._learner.space, self._learner.fit
+            chosen = []
+            if space is not None and len(own) < n:
+                count, several = n - len(own), self.multi_label
+                chosen = next_texts(
+                    count, self._record, leases, space, fit, strategy=self.strategy, multi_label=several
+                )
             if chosen:
-                self._write(*(_ask(index, how, name, now + self._lease) for index, how in chosen))
+                self._write(*(ask_event(index, how, name, now + self._lease) for index, how in chosen))
         shown = [(lease.index, self._record.how[lease.index]) for lease in own] + chosen
         return [Question(index, self.texts[index], how) for index, how in shown]
 
-    def tell(self, index: int, label: Label | Collection[Label], *, name: str = "", note: str | None = None) -> None:
-        """Give a text its label; a text that has one gets the new one. The answer is on disk afterwards.
-
-        Args:
-            index: of the text, also one that was not asked.
-            label: its label; with `multi_label` a collection of labels, which may be empty.
-            name: of the person.
-            note: a note on the text; None to leave it as it is.
-
-        Raises:
-            ParameterError: there is no such text or label.
-            FileError: the answer cannot be written.
-        """
-        name = _text("name", name)
-        with self._mutex, self._journal.locked():
-            self._sync()
-            given = self._labels_of(label)
-            events: list[Event] = [
-                {"event": "answer", "index": self._index(index), "labels": given, "name": name, "time": time.time()}
-            ]
-            if note is not None:
-                events.append({"event": "note", "index": int(index), "note": _text("note", note), "name": name})
-            self._write(*events)
+    def _after_answer(self) -> None:
+        """Solve the head anew in the background, if enough answers are new."""
         if self._background and self._learner.has_read:
             self._learner.refit_in_background(self._due)
-
-    def take(self, labels: Mapping[int, Label | Collection[Label]]) -> int:
-        """Take labels that some texts had before; `labelled` shows how="given" for them, and `undo` keeps them.
-
-        Args:
-            labels: from indices of texts to labels, each as for `tell`. Texts with an answer keep theirs.
-
-        Returns:
-            The number of texts that got a label.
-
-        Raises:
-            ParameterError: there is no such text or label.
-            FileError: the answers cannot be written.
-        """
-        with self._mutex, self._journal.locked():
-            self._sync()
-            now = time.time()
-            new = {self._index(index): self._labels_of(label) for index, label in labels.items()}
-            events: list[Event] = [
-                {"event": "answer", "index": index, "labels": given, "name": "", "time": now, "how": GIVEN}
-                for index, given in new.items()
-                if index not in self._record.given
-            ]
-            if events:
-                self._write(*events)
-        return len(events)
-
-    def skip(self, index: int, *, name: str = "") -> None:
-        """Leave a text without a label, and do not ask for it again; raises as `tell`."""
-        with self._mutex, self._journal.locked():
-            self._sync()
-            self._write(
-                {"event": "skip", "index": self._index(index), "name": _text("name", name), "time": time.time()}
-            )
-
-    def undo(self, *, name: str = "") -> Question | None:
-        """Take back the last answer or skip of a person; `ask` then returns its text first.
-
-        Returns:
-            The text; None if nothing is left to take back.
-        """
-        name = _text("name", name)
-        with self._mutex, self._journal.locked():
-            self._sync()
-            last = self._record.last_of(name)
-            if last is None:
-                return None
-            events: list[Event] = [{"event": "undo", "name": name, "time": time.time()}]
-            self._write(*events)
-            if last.index not in self._record.given:
-                again = _ask(last.index, last.how, name, time.time() + self._lease)
-                self._write({**again, "first": True})
-        return Question(last.index, self.texts[last.index], last.how)
-
-    def add_label(self, label: Label, *, name: str = "") -> None:
-        """Add a label; nothing happens if there is such a label.
-
-        Raises:
-            DataError: it differs from another one by case or white space alone.
-        """
-        new, name = as_label(label), _text("name", name)
-        with self._mutex, self._journal.locked():
-            self._sync()
-            if new in self._record.labels:
-                return
-            _validate_labels([*self._record.labels, new])
-            self._write({"event": "label", "label": new, "name": name, "time": time.time()})
-
-    def note(self, index: int, note: str, *, name: str = "") -> None:
-        """Write a note on a text, in place of an earlier one; raises as `tell`."""
-        with self._mutex, self._journal.locked():
-            self._sync()
-            texts = {"note": _text("note", note), "name": _text("name", name)}
-            self._write({"event": "note", "index": self._index(index), **texts})
 
     def guess(self, index: int) -> dict[Label, float]:
         """Probabilities of the labels of a text by the last classifier, the likeliest first.
@@ -356,7 +230,7 @@ class Labeller:
             ParameterError: there is no such text, or texts have several labels.
         """
         self._validate_one_label("a guess")
-        index, labels, fit = self._index(index), self.labels, self._learner.fit
+        index, labels, fit = plain_index(index, len(self.texts)), self.labels, self._learner.fit
         logs = np.zeros(len(labels))
         if fit is not None:
             labels, logs = fit.labelled.labels, fit.log_probabilities[index]
@@ -365,27 +239,6 @@ class Labeller:
         probabilities = np.exp(logs - np.logaddexp.reduce(logs))
         order = np.argsort(-probabilities, kind="stable")
         return {labels[i]: float(probabilities[i]) for i in order}
-
-    def counts(self) -> dict[Label, int]:
-        """Number of texts with each label."""
-        answers = self._answers()
-        return {label: sum(label in answer.labels for answer in answers) for label in self._record.labels}
-
-    def labelled(self) -> list[LabelledText]:
-        """The labelled texts, in the order of their answers."""
-        notes = self._record.notes
-        return [
-            LabelledText(
-                answer.index,
-                self.texts[answer.index],
-                answer.labels,
-                answer.name,
-                answer.when,
-                answer.how,
-                notes.get(answer.index, ""),
-            )
-            for answer in self._answers()
-        ]
 
     def estimate(self) -> Estimate | None:
         """Estimate the balanced accuracy of `classifier` on the other texts; None with too few labelled texts.
@@ -402,12 +255,19 @@ class Labeller:
         return self._computed("curve", self._learning_curve)
 
     def forecast(self, more: int = 10) -> Forecast | None:
-        """Balanced accuracy that so many more labelled texts are expected to add; None with too few; as `estimate`."""
+        """Balanced accuracy that so many more labelled texts are expected to add; raises as `estimate`.
+
+        Returns:
+            The forecast for `more` texts, or for all that are left, if these are fewer. None with too few labelled
+            texts, or if no text is left.
+        """
         validate_parameters({"more": more}, {"more": integer(at_least=1)})
-        return estimates.forecast(self.learning_curve(), more, self._seed)
+        curve = self.learning_curve()
+        left = len(self.texts) - len(self._record.given)
+        return estimates.forecast(curve, min(more, left), self._seed) if left else None
 
     def doubts(self, n: int | None = None) -> list[Doubt]:
-        """Labelled texts whose label is doubtful, the most doubtful first, held-out ones included.
+        """Labelled texts, held-out ones included, the most doubtful label first; before all, where people do not agree.
 
         Args:
             n: number of texts, at most; None for all.
@@ -433,17 +293,16 @@ class Labeller:
         Raises:
             DataError: fewer than two labels have texts, or one has a single text.
         """
-        labelled, answers = self._training()
-        given = [answer.labels for answer in answers]
-        labels = present_labels(labelled.labels, given)
-        texts = [self.texts[answer.index] for answer in answers]
+        labels, answers = self._present()
+        given, texts = [answer.labels for answer in answers], [self.texts[answer.index] for answer in answers]
         limits: dict[str, Any] = {"max_length": self._max_length, "seed": self._seed}
         if self.multi_label:
             return fit_several(self._learner, texts, given, labels, **limits)
-        y = [label for (label,) in given]
         if automatic:
+            y = [label for (label,) in given]
             return fit_automatic(self._learner, texts, y, labels, words=self._words, budget=budget, **limits)
-        return fit_linear(self._learner, texts, labelled.rows.tolist(), y, labels, **limits)
+        _, _, backbone = self._learner.reading_for(labels)
+        return PromptClassifier.of_prompt(self._computed("linear", self._linear), backbone)
 
     def predict_rest(self, classifier: Any | None = None) -> Predictions:  # noqa: ANN401 - any classifier of ours
         """Predict the texts that have no label, skipped ones included.
@@ -453,21 +312,17 @@ class Labeller:
 
         Raises:
             DataError: as `classifier`.
+            ParameterError: `classifier` is something else.
         """
-        fitted = classifier if classifier is not None else self.classifier()
         given = {answer.index for answer in self._answers()}
         rest = np.asarray([index for index in range(len(self.texts)) if index not in given], dtype=int)
-        classes = tuple(fitted.classes_.tolist())
-        if classifier is None and isinstance(fitted, PromptClassifier):  # the states are there
-            reading, _, backbone = self._learner.reading_for(classes)
-            bound = BoundPrompt(fitted.prompt_, backbone, reading.compiled)
-            probabilities = bound.probabilities(bound.label_scores(reading.texts[rest]))
-        else:
-            probabilities = fitted.predict_proba([self.texts[index] for index in rest])
-        if self.multi_label:
-            several = [tuple(classes[i] for i in np.flatnonzero(row > 0.5)) for row in probabilities]
-            return Predictions(rest, several, classes, probabilities)
-        return Predictions(rest, [classes[i] for i in probabilities.argmax(1)], classes, probabilities)
+        if classifier is None and not self.multi_label:
+            labels, _ = self._present()
+            return predict_without_a_pass(self._learner, self._computed("linear", self._linear), labels, rest)
+        if classifier is not None:
+            validate_classifier(classifier, multi_label=self.multi_label)
+        fitted = classifier if classifier is not None else self.classifier()
+        return predict_with(fitted, self.texts, rest, multi_label=self.multi_label)
 
     def close(self) -> None:
         """Wait for the thread that solves the head."""
@@ -483,26 +338,30 @@ class Labeller:
         """Close."""
         self.close()
 
-    def _sync(self) -> None:
-        """Take what this and other processes have written."""
-        events = self._journal.read()
-        for number, event in enumerate(events):
-            try:
-                self._record.apply(event)
-            except ArtifactError:
-                self._journal.unread(events[number:])  # fail again, rather than go on without this one
-                raise
+    def __getstate__(self) -> NoReturn:
+        """Raise ParameterError: a labelling has locks and a thread."""
+        raise ParameterError(
+            "a Labeller cannot be copied or pickled; open another one with the same texts and folder, or save "
+            "classifier()"
+        )
 
-    def _write(self, *events: Event) -> None:
-        """Write events and take them, within the lock of the journal."""
-        self._journal.append(*events)
-        self._sync()
+    def _present(self) -> tuple[tuple[Label, ...], list[Answer]]:
+        """The labels that texts to learn from have, and the answers of these."""
+        labelled, answers = self._training()
+        return present_labels(labelled.labels, [answer.labels for answer in answers]), answers
 
-    def _answers(self) -> list[Answer]:
-        """Answers in force, without skipped texts."""
-        with self._mutex:
-            self._sync()
-            return self._record.answers()
+    def _linear(self) -> Prompt:
+        """The prompt of the linear layer for the answers so far."""
+        labels, answers = self._present()
+        return fit_linear(
+            self._learner,
+            [self.texts[answer.index] for answer in answers],
+            [answer.index for answer in answers],
+            [answer.labels[0] for answer in answers],
+            labels,
+            max_length=self._max_length,
+            seed=self._seed,
+        )
 
     def _training(self) -> tuple[Labelled, list[Answer]]:
         """The labelled texts to learn from; of several labels the first stands for all."""
@@ -512,7 +371,7 @@ class Labeller:
             self._sync()
             answered, labels = self._record.answered, tuple(self._record.labels)
             answers = [answer for answer in self._record.answers() if answer.index not in self._record.held_out]
-        return _labelled(answered, labels, answers), answers
+        return labelled_of(answered, labels, answers), answers
 
     def _due(self) -> Labelled | None:
         """The labelled texts, if there are enough new ones for another head."""
@@ -524,45 +383,6 @@ class Labeller:
         new_labels = fit is not None and fit.labelled.labels != labelled.labels
         enough = labelled.answered - before >= self._refit_every or new_labels
         return labelled if enough and len(labelled.rows) else None
-
-    def _choose(self, n: int, leases: Mapping[int, Lease]) -> list[tuple[int, str]]:
-        """Choose texts that nobody has and nobody is shown."""
-        record, space, fit = self._record, self._learner.space, self._learner.fit
-        if space is None or n < 1:
-            return []
-        taken = [*record.given, *leases]
-        open_ = np.ones(len(self.texts), dtype=bool)
-        open_[taken] = False
-        held_out = np.zeros(len(self.texts), dtype=bool)
-        held_out[list(record.held_out)] = True
-        learnt = np.asarray([index for index in taken if not held_out[index]], dtype=int)
-        known = fit.labelled.rows if fit is not None else np.zeros(0, dtype=int)
-        chosen: list[tuple[int, str]] = []
-        for turn in range(record.asked, record.asked + min(n, int(open_.sum()))):
-            how = "held out" if turn % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 and (open_ & held_out).any() else ""
-            if how:
-                chosen.append((random_text(space, open_ & held_out), how))
-            else:
-                near = np.concatenate([learnt, np.asarray([i for i, _ in chosen], dtype=int)])
-                chosen += choose(
-                    1,
-                    strategy=self._strategy_of(turn),
-                    space=space,
-                    log_probabilities=fit.log_probabilities if fit is not None else None,
-                    targets={record.labels.index(label) for answer in record.answers() for label in answer.labels},
-                    recent=near[~np.isin(near, known)],
-                    open_=open_ & ~held_out,
-                    turn=turn,
-                )
-            if chosen:
-                open_[chosen[-1][0]] = False
-        return chosen
-
-    def _strategy_of(self, turn: int) -> Strategy:
-        """The strategy of the next text; with several labels no classifier takes part in "uncertain"."""
-        if self.multi_label and self.strategy != "random":
-            return "uncertain" if turn % 2 == 0 else "random"
-        return DEFAULT if self.strategy == "default" else self.strategy
 
     def _computed(self, name: str, compute: Callable[[], Result]) -> Result:
         """A result for the answers and labels so far, computed once."""
@@ -578,7 +398,7 @@ class Labeller:
     def _estimate(self) -> Estimate | None:
         labelled, answers = self._training()
         held = [answer for answer in self._answers() if answer.index in self._record.held_out]
-        other = _labelled(0, labelled.labels, held)
+        other = labelled_of(0, labelled.labels, held)
         return estimates.estimate(
             self._learner.features(labelled.labels),
             labelled.rows,
@@ -598,102 +418,9 @@ class Labeller:
 
     def _doubts(self) -> list[Doubt]:
         labelled, _ = self._training()
-        return find_doubts(self._learner, _labelled(0, labelled.labels, self._answers()), self._seed)
-
-    def _index(self, index: int) -> int:
-        """The index of a text as a plain number; raises ParameterError for others."""
-        validate_parameters({"index": index}, {"index": integer(at_least=0)})
-        if index >= len(self.texts):
-            raise ParameterError(f"index is {index}; expected one of the {len(self.texts)} texts, counted from 0")
-        return int(index)
-
-    def _labels_of(self, label: Label | Collection[Label]) -> list[Label]:
-        """The labels of an answer as the journal has them; raises ParameterError for one that there is not."""
-        several = not isinstance(label, str | bytes) and isinstance(label, Collection)
-        if several != self.multi_label:
-            expected = 'a collection of labels, as in ["a", "b"]' if self.multi_label else "one label"
-            raise ParameterError(f"label is {quoted(label)}; expected {expected}")
-        given: list[Label] = []
-        for one in label if isinstance(label, Collection) and several else [label]:
-            try:
-                plain = as_label(one)
-            except DataError as error:
-                raise ParameterError(str(error)) from error
-            known = self._record.labels
-            if plain not in known:
-                raise ParameterError(
-                    f"there is no label {quoted(plain)}, and the labels are [{quoted_list(known)}]"
-                    f"{did_you_mean(str(plain), map(str, known))}; add_label adds one"
-                )
-            given.append(known[known.index(plain)])
-        return [*dict.fromkeys(given)]
+        others = {text.index: text.other for text in self.labelled() if text.other is not None}
+        return find_doubts(self._learner, labelled_of(0, labelled.labels, self._answers()), self._seed, others)
 
     def _validate_one_label(self, what: str) -> None:
         if self.multi_label:
             raise ParameterError(f"{what} is of texts with one label each, and this labelling has multi_label=True")
-
-
-def _text(parameter: str, value: str) -> str:
-    """A name or a note as plain text; raises ParameterError for what is no text."""
-    validate_parameters({parameter: value}, {parameter: TEXT})
-    return str.__str__(value)
-
-
-def _ask(index: int, how: str, name: str, until: float) -> Event:
-    return {"event": "ask", "index": index, "how": how, "name": name, "until": until}
-
-
-def _labelled(answered: int, labels: tuple[Label, ...], answers: Sequence[Answer]) -> Labelled:
-    """The texts of answers, each with its first label."""
-    one = [answer for answer in answers if answer.labels]
-    return Labelled(
-        answered,
-        labels,
-        np.asarray([answer.index for answer in one], dtype=int),
-        np.asarray([labels.index(answer.labels[0]) for answer in one], dtype=int),
-    )
-
-
-def _validate(texts: Sequence[Example], held_out: int) -> None:
-    """Raise for too few texts."""
-    if len(texts) < 2:
-        raise DataError(f"labelling takes at least two texts, found {len(texts)}")
-    if held_out > len(texts) // 2:
-        raise ParameterError(f"held_out is {held_out}; expected at most half of the {len(texts)} texts")
-
-
-def _validate_start(labels: Sequence[Label] | Mapping[Label, Words]) -> None:
-    """Raise DataError for too few labels, or one that is given twice, is none, or is like another one."""
-    given = [] if isinstance(labels, str) else as_labels([*labels])
-    if len({*given}) < 2:
-        raise DataError(f"labels is {quoted(labels)}; expected at least two, as in ['billing', 'delivery']")
-    if len({*given}) < len(given):
-        raise DataError(f"labels is {quoted(labels)}; expected each label once")
-    _validate_labels(given)
-
-
-def _hard(template: str | Template) -> Template:
-    """A template without soft slots and demonstrations, with one mask; raises ParameterError for others."""
-    resolved = resolve_mask_template(template)
-    if resolved.blocks or resolved.demos is not None or len(resolved.masks) != 1:
-        raise ParameterError(
-            f"template is {str(resolved)!r}; expected a hard template with one mask, without <soft> and <demos>: "
-            "nothing is trained but a head"
-        )
-    return resolved
-
-
-def _digest(texts: Sequence[Example]) -> str:
-    """A checksum of all texts, in their order."""
-    try:
-        text = json.dumps(texts, sort_keys=True, default=str)
-    except TypeError:  # keys of several types, which have no order
-        text = json.dumps(texts, default=str)
-    return sha256(text.encode()).hexdigest()
-
-
-def _validate_labels(labels: Sequence[Label]) -> None:
-    """Raise DataError for a label that is none, or is like another one."""
-    as_labels(labels)
-    for _, problem in check_spellings(labels):
-        raise DataError(problem.replace(" in another row: write them alike", " already: give it another name"))

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from softcloze.automatic.proposals import propose
 from softcloze.backbone import AnyModel, Backbone, load_backbone
 from softcloze.data import Example
 from softcloze.heads.logistic import Array
 from softcloze.labelling.head import Features, Indices, choose_strength, fit_quick
-from softcloze.labelling.selection import Space, space_of
+from softcloze.labelling.record import Answer
+from softcloze.labelling.selection import Space, margins_of, space_of
 from softcloze.labelling.states import Progress, Reading, Wording, read_texts, words_of
 from softcloze.template import Template
 from softcloze.verbalizer import Label, Verbalizer, Words
@@ -39,6 +42,17 @@ class Labelled(NamedTuple):
     targets: Indices
 
 
+def labelled_of(answered: int, labels: tuple[Label, ...], answers: Sequence[Answer]) -> Labelled:
+    """The texts of answers, each with its first label."""
+    one = [answer for answer in answers if answer.labels]
+    return Labelled(
+        answered,
+        labels,
+        np.asarray([answer.index for answer in one], dtype=int),
+        np.asarray([labels.index(answer.labels[0]) for answer in one], dtype=int),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class QuickFit:
     """The classifier while a person labels.
@@ -46,12 +60,14 @@ class QuickFit:
     Attributes:
         labelled: what it learnt from.
         log_probabilities: of the labels of all texts, in nats, shape (texts, labels).
+        margins: of all texts, as `margins_of`, shape (texts,).
         strength: L2 strength.
         chosen_at: number of texts from which the strength was chosen; 0 for none.
     """
 
     labelled: Labelled
     log_probabilities: Array
+    margins: Array
     strength: float
     chosen_at: int
 
@@ -162,7 +178,8 @@ class Learner:
             strength, _ = choose_strength(features, labelled.rows, labelled.targets, labels, self._seed)
             chosen_at = count
         head = fit_quick(features, labelled.rows, labelled.targets, labels, strength)
-        self.fit = QuickFit(labelled, head.log_probabilities(features), strength, chosen_at)
+        logs = head.log_probabilities(features)
+        self.fit = QuickFit(labelled, logs, margins_of(logs), strength, chosen_at)
 
     def refit_in_background(self, labelled: Callable[[], Labelled | None]) -> None:
         """Solve the head in a thread as long as `labelled` returns something new, unless one does so already."""

@@ -25,6 +25,8 @@ class Answer:
         time: of the answer, in seconds since 1970 (UTC).
         how: reason for which the text was chosen, as in `Question.how`.
         came_along: the text had the label before, so that nobody takes it back.
+        other: the answer of another person that the text had already, if this person was shown the text before that,
+            and gives other labels.
     """
 
     index: int
@@ -34,6 +36,7 @@ class Answer:
     time: float
     how: str
     came_along: bool = False
+    other: "Answer | None" = None
 
     @property
     def when(self) -> str:
@@ -75,6 +78,8 @@ class Record:
         how: reason for which each text was chosen, as far as one was.
         asked: number of texts that were ever chosen.
         answered: number of answers that were given, those taken back included; grows with each one.
+        shown: indices of the texts that each person was shown and has not answered.
+        rows: number of texts; None before the start.
     """
 
     labels: list[Label] = field(default_factory=list)
@@ -85,7 +90,14 @@ class Record:
     how: dict[int, str] = field(default_factory=dict)
     started: Event | None = None
     answered: int = 0
+    shown: dict[str, set[int]] = field(default_factory=dict)
+    rows: int | None = None
     _stack: list[Answer] = field(default_factory=list)
+
+    @property
+    def multi_label(self) -> bool:
+        """True if a text may have several labels."""
+        return self.started is not None and bool(self.started["multi_label"])
 
     @property
     def asked(self) -> int:
@@ -98,7 +110,7 @@ class Record:
         Raises:
             ArtifactError: it is of an unknown kind, lacks something, or is about a text that there is not.
         """
-        if (problem := find_problem(event, self.started)) is not None:
+        if (problem := find_problem(event, self.rows, multi_label=self.multi_label)) is not None:
             raise ArtifactError(
                 f"the journal has an event that is damaged or of another version: {problem}; mend or remove its line, "
                 "label with the version that wrote it, or into a new folder"
@@ -110,6 +122,7 @@ class Record:
             case "start":
                 if self.started is None:
                     self.started = event
+                    self.rows = int(event["rows"])
                     self.labels = [*event["labels"]]
                     self.held_out = tuple(map(int, event["held_out"]))
             case "label":
@@ -120,24 +133,39 @@ class Record:
                 lease = Lease(index, str(event["name"]), float(event["until"]), str(event["how"]))
                 self.leases = {index: lease, **self.leases} if event.get("first") else {**self.leases, index: lease}
                 self.how.setdefault(index, str(event["how"]))
+                self.shown.setdefault(lease.name, set()).add(index)
             case "answer" | "skip" as kind:
                 self._answer(event, skipped=kind == "skip")
             case "note":
                 self.notes[int(event["index"])] = str(event["note"])
             case "undo":
                 self._undo(str(event["name"]))
+            case "more texts" if self.started is not None:
+                self.started = {**self.started, "texts": event["texts"]}
+                self.rows = int(event["rows"])
 
     def _answer(self, event: Event, *, skipped: bool) -> None:
-        index = int(event["index"])
+        index, name = int(event["index"]), str(event["name"])
         labels = () if skipped else tuple(event["labels"])
         self.labels += [label for label in labels if label not in self.labels]
         came_along = event.get("how") == GIVEN
         how = self.how.setdefault(index, GIVEN if came_along else "own")
-        answer = Answer(index, labels, skipped, str(event["name"]), float(event["time"]), how, came_along)
+        earlier = self._earlier_of_another(index, name)
+        other = earlier if earlier is not None and {*earlier.labels} != {*labels} else None
+        answer = Answer(index, labels, skipped, name, float(event["time"]), how, came_along, other)
         self._stack.append(answer)
-        self.given[index] = answer
+        if not (skipped and earlier is not None):
+            self.given[index] = answer
         self.leases.pop(index, None)
+        self.shown.get(name, set()).discard(index)
         self.answered += 1
+
+    def _earlier_of_another(self, index: int, name: str) -> Answer | None:
+        """The answer of another person to a text that this one was shown before, and has not answered until now."""
+        earlier = self.given.get(index)
+        if earlier is None or earlier.skipped or earlier.came_along or earlier.name == name:
+            return None
+        return earlier if index in self.shown.get(name, ()) else None
 
     def last_of(self, name: str) -> Answer | None:
         """The last answer of a person that is not taken back."""
@@ -154,7 +182,7 @@ class Record:
         if before:
             self.given[last.index] = before[-1]
         else:
-            del self.given[last.index]
+            self.given.pop(last.index, None)
         self.answered += 1
 
     def answers(self) -> list[Answer]:

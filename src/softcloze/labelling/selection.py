@@ -117,6 +117,7 @@ def choose(
     strategy: Strategy,
     space: Space,
     log_probabilities: Array | None,
+    margins: Array | None,
     targets: Collection[int],
     recent: Indices,
     open_: NDArray[np.bool_],
@@ -130,6 +131,7 @@ def choose(
         space: of all texts.
         log_probabilities: of the labels of all texts by the last classifier, in nats, shape (texts, labels); None as
             long as none is fitted.
+        margins: `margins_of` these, shape (texts,).
         targets: indices of the labels that some text has already.
         recent: indices of the texts that are labelled, leased or skipped and that the classifier does not know, which
             uncertain ones should not resemble.
@@ -142,7 +144,7 @@ def choose(
     known = log_probabilities.shape[1] if log_probabilities is not None else 0
     missing = [label for label in range(known) if label not in targets]
     for later in range(min(count, int(open_.sum()))):
-        index, how = _next(turn + later, strategy, space, log_probabilities, missing, new, open_)
+        index, how = _next(turn + later, strategy, space, log_probabilities, margins, missing, new, open_)
         chosen.append((index, how))
         new.append(index)
         open_[index] = False
@@ -154,6 +156,7 @@ def _next(
     strategy: Strategy,
     space: Space,
     log_probabilities: Array | None,
+    margins: Array | None,
     missing: list[int],
     new: list[int],
     open_: NDArray[np.bool_],
@@ -163,13 +166,13 @@ def _next(
     first = next((index for index in space.first if open_[index]), None)
     if first is not None:
         return first, "different"
-    if log_probabilities is None:
+    if log_probabilities is None or margins is None:
         return random_text(space, open_), "random"
     candidates = np.flatnonzero(open_)
     if missing and turn % 2 == 0:
         label = missing[turn // 2 % len(missing)]
         return int(candidates[log_probabilities[candidates, label].argmax()]), "sought"
-    return _uncertain(space, log_probabilities, new, candidates), "uncertain"
+    return _uncertain(space, margins, new, candidates), "uncertain"
 
 
 def random_text(space: Space, open_: NDArray[np.bool_]) -> int:
@@ -177,9 +180,9 @@ def random_text(space: Space, open_: NDArray[np.bool_]) -> int:
     return int(space.shuffled[open_[space.shuffled].argmax()])
 
 
-def _uncertain(space: Space, log_probabilities: Array, new: list[int], candidates: Indices) -> int:
+def _uncertain(space: Space, margins: Array, new: list[int], candidates: Indices) -> int:
     """Among the texts of least margin, the one of least margin and likeness to those that the classifier lacks."""
-    margins = margins_of(log_probabilities[candidates])
+    margins = margins[candidates]
     least = np.argsort(margins, kind="stable")[:CANDIDATES]
     like = cosines_of(space.vectors[candidates[least]], space.vectors[new]) if new else np.zeros((len(least), 1))
     return int(candidates[least[(margins[least] + LIKENESS * like.max(1).clip(0)).argmin()]])

@@ -30,6 +30,11 @@ def estimate_sentence(estimate: Estimate | None) -> str:
             )
     if estimate.missing:
         sentence += f" {counted(estimate.missing, 'label')} without a text in it, so that the interval is wider."
+    if estimate.single:
+        sentence += (
+            f" {counted(estimate.single, 'label')} with a single text, which is judged without another of its label: "
+            "the truth may be higher."
+        )
     return sentence
 
 

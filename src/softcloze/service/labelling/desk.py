@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from softcloze.errors import SoftclozeError
@@ -112,12 +112,17 @@ class Desk:
         guess = self._likeliest(index)
         labels = [self._label(i) for i in sent.labels]
         given = labels if self.labeller.multi_label or len(labels) != 1 else labels[0]
-        self.labeller.tell(index, given, name=name, note=self._changed_note(sent, index))
-        said = words["separator"].join(visible(str(label)) for label in labels) or words["no_label"]
+        other = self.labeller.tell(index, given, name=name, note=self._changed_note(sent, index))
+        said = _listed(labels, words)
         if not guess or sent.queue:
-            return words["saved"].format(labels=said)
-        label, probability = guess[0]
-        return words["saved_guess"].format(labels=said, guess=visible(str(label)), probability=f"{probability:.0%}")
+            saved = words["saved"].format(labels=said)
+        else:
+            label, chance = guess[0]
+            saved = words["saved_guess"].format(labels=said, guess=visible(str(label)), probability=f"{chance:.0%}")
+        if other is None:
+            return saved
+        who = visible(other.name) or words["somebody"]
+        return f"{saved} " + words["disputed"].format(name=who, labels=_listed(other.labels, words))
 
     def _changed_note(self, sent: Sent, index: int) -> str | None:
         """The note of a form; None if it is the one that the text has."""
@@ -193,7 +198,7 @@ class Desk:
         with self._long:
             doubts = self.labeller.doubts()
         least = -(-len(doubts) // DOUBTED_SHARE)
-        shown = [doubt for i, doubt in enumerate(doubts) if i < least or doubt.margin < 0][:MOST_DOUBTS]
+        shown = [doubt for i, doubt in enumerate(doubts) if i < least or doubt.is_doubtful][:MOST_DOUBTS]
         self._doubts |= {doubt.index: doubt for doubt in shown}
         message = words["doubts_found"].format(count=len(shown))
         return self._doubt(tuple(doubt.index for doubt in shown), message) or self._question(name, words["no_doubts"])
@@ -215,7 +220,14 @@ class Desk:
             if near.index in rows and rows[near.index].labels
         ]
         shown = DoubtShown(
-            row.labels, row.name, row.note, doubt.suggested, doubt.probabilities[doubt.suggested], neighbours, queue
+            row.labels,
+            row.name,
+            row.note,
+            doubt.suggested,
+            doubt.probabilities[doubt.suggested],
+            neighbours,
+            queue,
+            row.other,
         )
         return View("doubt", message, index=row.index, passages=passages_of(row.text), doubt=shown)
 
@@ -225,3 +237,8 @@ class Desk:
             if self.results is None:
                 self.results = dict(self._finish()) if self._finish is not None else {}
         return View("results", words["ended"], results=self.results)
+
+
+def _listed(labels: Sequence[Label], words: Words) -> str:
+    """Labels for a message."""
+    return words["separator"].join(visible(str(label)) for label in labels) or words["no_label"]

@@ -10,10 +10,11 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from softcloze.display import html_environment
+from softcloze.labelling.keys import LABEL_KEYS
 from softcloze.service.form import Form, read_entries
 from softcloze.service.labelling.desk import Desk
 from softcloze.service.labelling.sent import Sent, parse
-from softcloze.service.labelling.view import KEYS, MANY_LABELS, View, curve_points
+from softcloze.service.labelling.view import MANY_LABELS, View, curve_points
 from softcloze.service.page_parts import HEADERS, add_static_files, as_html, language_of
 
 _CURVE = (280.0, 90.0)  # width and height of the drawing
@@ -84,7 +85,7 @@ def _render(desk: Desk, request: Request, sent: Sent, view: View, name: str | No
             is_due=view.stage == "question" and desk.is_due,
             points=curve_points(curve, *_CURVE) if len(curve) > 1 else [],
             size=_CURVE,
-            keys=KEYS,
+            keys=LABEL_KEYS,
             many_labels=MANY_LABELS,
             text=as_html,
             data={"words": {"unreachable": words["unreachable"], "working": words["working"]}, "name": name},

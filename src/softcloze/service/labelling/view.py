@@ -7,10 +7,9 @@ from typing import Literal
 
 from softcloze.data import Example
 from softcloze.formatting import replace_surrogates
-from softcloze.labelling import CurvePoint, Estimate, Forecast
+from softcloze.labelling import CurvePoint, Estimate, Forecast, OtherAnswer
 from softcloze.verbalizer import Label
 
-KEYS = "123456789abcdefghijklmnopqrstuvwxyz"  # of the labels, in their order
 MANY_LABELS = 12  # more of them are found by their names as well
 FOLDED = 1200  # characters of a text that are shown; the others are folded
 FOLDED_NEIGHBOUR = 300
@@ -54,6 +53,7 @@ class DoubtShown:
         probability: of that label.
         neighbours: the most similar first.
         queue: indices of the doubtful texts from this one on.
+        other: answer of another person that this one does not agree with; None without one.
     """
 
     labels: Sequence[Label]
@@ -63,6 +63,7 @@ class DoubtShown:
     probability: float
     neighbours: Sequence[NeighbourShown]
     queue: Sequence[int]
+    other: OtherAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)

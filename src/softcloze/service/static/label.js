@@ -103,7 +103,7 @@ function isTyping({ target }) {
 
 // The key of an event. A digit of a keyboard that writes digits with Shift counts without it, and wide signs as others.
 function keyOf({ key, code, shiftKey }) {
-  const digit = /^(?:Digit|Numpad)([1-9])$/.exec(code)
+  const digit = /^(?:Digit|Numpad)([0-9])$/.exec(code)
   if (digit && !shiftKey && !find(key)) return digit[1]
   return key.length === 1 ? key.normalize("NFKC").toLowerCase() : key
 }
@@ -148,7 +148,7 @@ function takeFirst(event) {
 
 function open(details) {
   details.open = true
-  details.querySelector("input, textarea")?.focus()
+  details.querySelector("input:not([type=hidden]), textarea, button")?.focus()
 }
 
 document.addEventListener("input", filter)
