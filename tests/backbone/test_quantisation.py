@@ -251,6 +251,16 @@ def test_a_library_that_is_missing(kind, library, folder, monkeypatch):
         quantised(folder("llama"), kind, "float16")  # a precision of which no other test has a copy in memory
 
 
+@needs_libraries
+def test_a_model_without_layers_to_quantise(tmp_path):
+    models.model("gpt2").save_pretrained(tmp_path)  # of Conv1D
+    models.tokenizer("gpt2").save_pretrained(tmp_path)
+    with pytest.raises(
+        BackboneError, match=r"quantize='int8' changes nothing in .*GPT2LMHeadModel has no linear layers"
+    ):
+        load_backbone(str(tmp_path), quantize="int8")
+
+
 @pytest.mark.parametrize(
     ("model", "options", "problem"),
     [

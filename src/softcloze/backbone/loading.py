@@ -15,6 +15,7 @@ from softcloze.backbone.backbone import Backbone
 from softcloze.backbone.family import AUTO, Family, family_of, first_position, longest_prompt, validate_language_model
 from softcloze.backbone.fingerprint import active_adapters
 from softcloze.backbone.location import IN_MEMORY, Location, cannot_load, locate, reading, validated
+from softcloze.backbone.quantisation import NONE as UNQUANTISED
 from softcloze.backbone.quantisation import QUANTIZATIONS, Quantize, loading_options
 from softcloze.backbone.weights import quiet_report, validate_loaded
 from softcloze.encoding import PretrainedTokenizer
@@ -155,7 +156,13 @@ def _load(location: Location, dtype: torch.dtype, device: torch.device, quantize
         if "device_map" not in more:
             model.to(device)
     validate_loaded(model, report, location)
-    return Backbone(model, tokenizer, location.name)
+    backbone = Backbone(model, tokenizer, location.name)
+    if quantize is not None and backbone.quantisation == UNQUANTISED:
+        raise BackboneError(
+            f"quantize={quantize!r} changes nothing in {location.name}: {type(model).__name__} has no linear layers "
+            "that its library knows; load it without"
+        )
+    return backbone
 
 
 def _read_configuration(location: Location) -> "tuple[PreTrainedConfig, PretrainedTokenizer, Family]":

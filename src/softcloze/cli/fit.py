@@ -35,6 +35,7 @@ from softcloze.cli.options import (
     LearningRateOption,
     ModelOption,
     OptionalTemplateOption,
+    QuantizeOption,
     VerbalizerOption,
     WeightOption,
     given_options,
@@ -45,6 +46,7 @@ from softcloze.cli.options import (
 )
 from softcloze.cli.output_files import validate_page
 from softcloze.cli.progress import open_backbone
+from softcloze.cli.soft_init import SoftInitOption, read_soft_init
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
 from softcloze.formatting import quoted_list
@@ -61,6 +63,7 @@ OF_BOTH = (
 OF_ANSWERS = (
     *("file", "out", "template", "model", "text_column", "answer_column", "option", "demonstrations", "epochs"),
     *("batch_size", "part_size", "learning_rate", "max_length", "chat_options", "seed", *FORMAT_OPTIONS),
+    *("quantize", "soft_init"),
 )
 
 
@@ -74,6 +77,7 @@ def fit(
     ],
     template: OptionalTemplateOption = None,
     model: ModelOption = "starter:smollm2-135m",
+    quantize: QuantizeOption = None,
     verbalizer: VerbalizerOption = None,
     text_column: Annotated[
         list[str] | None,
@@ -85,6 +89,7 @@ def fit(
     label_column: LabelOption = "label",
     answer_column: AnswerOption = None,
     option: WritingOption = None,
+    soft_init: SoftInitOption = None,
     shots: Annotated[
         int | None, typer.Option(help="Training rows of each class, drawn with the seed; by default all.")
     ] = None,
@@ -166,8 +171,10 @@ def fit(
     words = read_verbalizer(verbalizer, None if auto else template)
     options = read_chat_options(chat_options)
     parsed = resolve_template(template) if template is not None else None
-    given = {"epochs": epochs, "learning_rate": learning_rate}
-    rates: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    given: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
+    if parsed is not None and soft_init:
+        given["soft_init"] = read_soft_init(soft_init, parsed)
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if parsed is not None and answer_column is not None:
         fit_generator(
             open_table(file, format),
@@ -176,13 +183,14 @@ def fit(
             parsed,
             Columns(answer_column, text_column or []),
             part_size,
+            quantize=quantize,
             options=read_options(option) or None,
             demonstrations=demonstrations,
             batch_size=batch_size,
             max_length=max_length,
             chat_options=options,
             random_state=seed,
-            **rates,
+            **chosen,
         )
         return
     if parsed is not None and parsed.answer is not None:
@@ -245,7 +253,7 @@ def fit(
     from softcloze.prompt import BoundPrompt
 
     classifier = PromptClassifier(
-        open_backbone(model),
+        open_backbone(model, quantize=quantize),
         parsed,
         words,
         head=head,
@@ -256,7 +264,7 @@ def fit(
         max_length=max_length,
         chat_options=options,
         random_state=seed,
-        **rates,
+        **chosen,
         **of_classes,
     )
     work = f"training on {len(examples):,} rows"

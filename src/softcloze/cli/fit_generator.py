@@ -32,6 +32,7 @@ def fit_generator(
     template: Template,
     columns: Columns,
     part_size: int | None = None,
+    quantize: str | None = None,
     **parameters: Any,  # noqa: ANN401
 ) -> None:
     """Train a prompt that writes on the rows of a table, and save it in a folder.
@@ -43,6 +44,7 @@ def fit_generator(
         template: a template with an <answer>.
         columns: of the rows.
         part_size: as for `reported_training`.
+        quantize: form of the weights of the model, as for `load_backbone`.
         parameters: of `PromptGenerator`.
     """
     template.validate_writes()
@@ -59,7 +61,7 @@ def fit_generator(
     from softcloze.generation import validate_options
 
     validate_options(parameters["options"] or {}, prefix="--option ")
-    generator = PromptGenerator(open_backbone(model), template, **parameters)
+    generator = PromptGenerator(open_backbone(model, quantize=quantize), template, **parameters)
     with explain_interruption(folder / GENERATOR.card, progress):
         work = f"training on {len(examples):,} rows"
         with reported_training(work, generator.epochs, progress, part_size) as reported:

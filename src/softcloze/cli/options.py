@@ -95,6 +95,13 @@ VerbalizerOption = Annotated[
     ),
 ]
 ModelOption = Annotated[str, typer.Option(help="starter:NAME, a name on a hub, a folder, or a .gguf file.")]
+QuantizeOption = Annotated[
+    Literal["int8", "nf4"] | None,
+    typer.Option(
+        help="Weights of the model in 8 bits (int8) or 4 (nf4), which saves memory; see docs/how-to/models.md. The "
+        "saved prompt loads the model in the same form."
+    ),
+]
 ChatOptionsOption = Annotated[
     str | None,
     typer.Option(
