@@ -82,6 +82,15 @@ def test_foreign_pages_hosts_and_compressed_bodies_are_turned_away(client, heade
     assert client.post("/classify", json=ROW, headers=headers).status_code == status
 
 
+def test_a_name_of_another_service_is_refused_as_json(serve):
+    with serve(hosts=("localhost", "[::1]", "*.friend.example")) as client:
+        for host in ("LOCALHOST:8000", "[::1]:8000", "a.friend.example"):
+            assert client.get("/health/live", headers={"host": host}).status_code == 200, host
+        for host in ("evil.example", "friend.example", "localhost@evil.example", "evil.example/localhost", "[::1", ""):
+            answer = client.get("/health/live", headers={"host": host})
+            assert (answer.status_code, answer.json()["code"]) == (400, "unknown_host"), host
+
+
 def test_pages_of_an_origin_that_is_allowed_may_call(serve):
     with serve(origins=("https://friend.example",)) as client:
         answer = client.post("/classify", json=ROW, headers={"origin": "https://friend.example"})

@@ -36,7 +36,9 @@ def serve(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", envvar="SOFTCLOZE_ALLOW_HOST", help="A name of this service, as in the header Host."
+            metavar="NAME",
+            envvar="SOFTCLOZE_ALLOW_HOST",
+            help="A name of this service, as in the header Host, without a port.",
         ),
     ] = None,
     allow_origin: Annotated[

@@ -8,9 +8,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from softcloze.service.guard import Guard
+from softcloze.service.hosts import KnownHosts
 from softcloze.service.metrics import Metrics
 from softcloze.service.observe import Observe
 from softcloze.service.router import ServiceRoute, http_failure
@@ -47,7 +47,7 @@ def protect(
     )
     if origins:  # before the guard: browsers ask without the token whether they may call
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts))
+    app.add_middleware(KnownHosts, hosts=settings.hosts)
     app.add_middleware(Observe, metrics=metrics)
 
     @app.exception_handler(HTTPException)

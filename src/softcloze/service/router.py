@@ -42,7 +42,7 @@ from softcloze.service.wire import (
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": description}
     for status, description in {
-        400: "The body is no text, or not HTTP.",
+        400: "The body is no text, or not HTTP, or the header Host has no name of the service.",
         401: "The token is missing or wrong.",
         403: "A page of another origin called.",
         404: "No such prompt, version or alias.",

@@ -33,7 +33,8 @@ class ServiceSettings:
 
     Attributes:
         token: that every request but those to /health has to send; None for a service without authorization.
-        hosts: names of this service that the header Host may have; "*" for any.
+        hosts: names of this service that the header Host may have, without ports; `*.a.example` for all
+            below a name, and "*" for any.
         origins: origins of other sites whose pages may call the service.
         max_rows: of a request.
         max_body_bytes: of a request.
