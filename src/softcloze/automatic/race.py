@@ -17,7 +17,8 @@ from softcloze.prompt import Prompt
 
 FIRST = 96  # examples of the first round, or more for many labels
 OF_EACH_LABEL = 8
-CHUNK = 16  # examples that are read before the clock is looked at again
+CHUNK = 16  # examples that are read before the clock is looked at again, at least
+CHUNKS = 12  # in which the examples of a long round are read, so that batches of a fast machine are large
 BEGIN_SHARE = 2 / 3  # of the budget, in which the first proposal is read
 # forward passes of an example that the trainings of a soft prompt for a trial take; 25 measured with SmolLM2
 SOFT_PASSES = 30
@@ -107,7 +108,7 @@ class Race:
         """
         fewest = 1 + max(int(np.flatnonzero(self._task.targets == label)[1]) for label in np.unique(self._task.targets))
         while (count := self._count(proposal)) < size:
-            step = self._reading(proposal, CHUNK)
+            step = self._reading(proposal, chunk_of(size))
             if count >= fewest and not self._budget.allows(step, step, BEGIN_SHARE):
                 break
             self._read(proposal, size)
@@ -123,7 +124,7 @@ class Race:
         while True:
             count = self._count(proposal)
             seconds = self._reading(proposal, upto - count) + sum(map(self._budget.fitting, (size, *further)))
-            step = self._reading(proposal, min(CHUNK, size - count)) + self._budget.fitting(upto)
+            step = self._reading(proposal, min(chunk_of(size), size - count)) + self._budget.fitting(upto)
             if self.trials and not self._budget.allows(seconds, step):
                 return False
             if count >= size:
@@ -158,7 +159,7 @@ class Race:
     def _read(self, proposal: Proposal, size: int) -> None:
         """Compute the features of the next examples up to `size`, a chunk of them at most."""
         count, started = self._count(proposal), self._budget.elapsed
-        compiled, chunk = proposal.compiled, self._task.examples[count : min(size, count + CHUNK)]
+        compiled, chunk = proposal.compiled, self._task.examples[count : min(size, count + chunk_of(size))]
         of_labels = compiled.encode_labels() if not count else []
         features = self._store.features(compiled, [*compiled.encode(chunk), *of_labels])
         if not count:
@@ -171,6 +172,15 @@ class Race:
 def best_of(trials: Sequence[Trial]) -> Trial:
     """The trial with the least log loss."""
     return min(trials, key=lambda trial: trial.log_loss)
+
+
+def chunk_of(size: int) -> int:
+    """Number of examples of a round of `size` that are read at once.
+
+    >>> chunk_of(96), chunk_of(6000)
+    (16, 500)
+    """
+    return max(CHUNK, size // CHUNKS)
 
 
 def round_sizes(examples: int, first: int) -> list[int]:
