@@ -163,11 +163,16 @@ def test_events_are_recorded_in_a_file_if_there_is_one_and_dropped_otherwise(ser
             headers = {"content-type": "application/json"}
             assert one.post(f"/label-studio/{prompt}/webhook", content=content, headers=headers).status_code == 204
         assert recording.post("/label-studio/nothing/webhook", json={}).status_code == 404
+        start = {"action": "START_TRAINING", "project": {"id": 7}}  # the button waits for JSON, not for 204
+        for one in (recording, client):
+            answer = one.post("/label-studio/reviews/webhook", json=start)
+            assert (answer.status_code, answer.json()["code"]) == (501, "no_training")
         assert recording.post("/label-studio/reviews/webhook", json=[]).status_code == 422
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert lines == [
         {"prompt_id": "reviews", "event": json.loads(content)},
         {"prompt_id": "reviews@1", "event": json.loads(content)},
+        {"prompt_id": "reviews", "event": start},
     ]
     assert "好" not in caplog.text
 

@@ -85,11 +85,16 @@ def add_label_studio(router: APIRouter, service: Service) -> None:
 
     @router.post(f"{path}/webhook", status_code=204)
     async def webhook(prompt_id: PromptId, body: dict[str, JsonValue]) -> Response:
-        """Record an event if the service has a file for events, and drop it otherwise; nothing is trained."""
+        """Record an event if the service has a file for events, and drop it otherwise.
+
+        Nothing is trained: *Start training* of Label Studio, which expects JSON, gets an error; its event is recorded.
+        """
         service.classifier(prompt_id)
         if (file := service.settings.label_studio_events) is not None:
             async with recording:
                 await asyncio.to_thread(_append, Path(file), {"prompt_id": prompt_id, "event": body})
+        if body.get("action") == "START_TRAINING":
+            raise RowError(501, "no_training", "the service trains nothing; fit a prompt and promote its version")
         return Response(status_code=204)
 
 
