@@ -86,6 +86,11 @@ def unnamed_start(prompt):
             [1, 1],
             r"of prompts\[1\] started from are unknown: they came from soft_init='vocabulary'",
         ),
+        (
+            lambda: ["prompt"],
+            [1, 1],
+            r"prompts\[1\] is of type str; expected a Prompt, as prompt_ of a fitted classifier",
+        ),
         (lambda: [unnamed_start(fitted())], [1, 1], r"of prompts\[1\] started from are unknown: .* another prompt"),
     ],
 )

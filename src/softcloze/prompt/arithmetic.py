@@ -39,8 +39,9 @@ def combine(prompts: Sequence[Prompt], weights: Sequence[float], backbone: Backb
         its own. As `soft_init` it starts another fit, and with train=no in the tag it stays as it is.
 
     Raises:
-        ParameterError: a weight for each prompt is missing, a prompt has no such block, or the blocks differ in their
-            length, layers, mode or start, depend on a field, or their start is unknown; names the prompt by its index.
+        ParameterError: a weight for each prompt is missing, an item is not a Prompt, a prompt has no such block, or the
+            blocks differ in their length, layers, mode or start, depend on a field, or their start is unknown; names
+            the prompt by its index.
         ArtifactError: a prompt belongs to another model.
 
     Source:
@@ -65,6 +66,12 @@ def combine(prompts: Sequence[Prompt], weights: Sequence[float], backbone: Backb
             f"combine takes a weight for each prompt, and at least one of each; found {len(prompts)} prompts and "
             f"{len(weights)} weights"
         )
+    for i, prompt in enumerate(prompts):
+        if not isinstance(prompt, Prompt):
+            raise ParameterError(
+                f"prompts[{i}] is of type {type(prompt).__name__}; expected a Prompt, as prompt_ of a fitted "
+                "classifier or Prompt.load of a folder"
+            )
     for weight in weights:
         if not NUMBER.holds(weight):
             raise ParameterError(f"weights={list(weights)!r}, but each has to be {NUMBER.expected}")
