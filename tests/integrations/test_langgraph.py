@@ -267,7 +267,7 @@ def test_states_without_a_value_are_errors(clf):
     with pytest.raises(DataError, match="expected one of"):
         label_router(sorted(WORDS), routes=ROUTES)({"label": ["happy"]})
     unsure = label_router(sorted(WORDS), routes=ROUTES, threshold=0.9, otherwise="person")
-    for share in (float("nan"), None, "high"):
+    for share in (float("nan"), None, "high", 70, -0.1):
         with pytest.raises(DataError, match="expected a number"):
             unsure({"label": sorted(WORDS)[0], "probability": share})
 
@@ -289,6 +289,8 @@ def test_routes_are_checked_when_they_are_made(clf, backbone):
             make(routes=ROUTES, threshold=50, otherwise="person")
         with pytest.raises(ParameterError, match="key=3"):
             make(key=3)
+    with pytest.raises(ParameterError, match="labels='mixed'"):
+        label_router("mixed")
     numbers = PromptClassifier(backbone, "<text> It was <mask>", {0: "bad", 1: "good"})
     with pytest.raises(ParameterError, match="the node of the label 0 is 0; expected its name"):
         router(numbers)

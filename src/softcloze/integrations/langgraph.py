@@ -4,7 +4,6 @@ These are plain functions of a state, which import nothing of LangGraph; `pip in
 A state is a mapping, a dataclass or a model of pydantic.
 """
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from numbers import Real
 from typing import Any, Literal, TypeAlias, cast
@@ -16,13 +15,16 @@ from softcloze.data import as_labels
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.integrations.examples import CLASSIFIER, Classifier, predict_each
-from softcloze.parameters import FRACTION, FUNCTION, NONE, TEXT, instance_of, validate_parameters
+from softcloze.parameters import FRACTION, FUNCTION, NONE, TEXT, Constraint, instance_of, validate_parameters
 from softcloze.verbalizer import FieldVerbalizer, Label
 
 Key: TypeAlias = str | Callable[[Any], Any]
 """The name of a value of the state, or a function that takes the state and returns a value."""
 
+_ROUNDING = 1e-6  # by which a probability may exceed 1
+
 _KEY = TEXT | FUNCTION
+_LABELS = Constraint("a list of labels", lambda value: isinstance(value, Iterable) and not isinstance(value, str))
 _ROUTES = instance_of("a mapping from labels to names of nodes", Mapping) | NONE
 
 
@@ -128,7 +130,7 @@ def label_router(
 
     Returns:
         A function of the state, as `router` returns it. It raises DataError for a label that is not one of `labels`,
-        and for a probability that is no number.
+        and for a probability that is no number from 0 to 1.
 
     Raises:
         ParameterError: as `router`.
@@ -138,7 +140,10 @@ def label_router(
         >>> route({"label": "fault"})
         'engineers'
     """
-    validate_parameters({"key": key, "probability": probability}, {"key": _KEY, "probability": _KEY})
+    validate_parameters(
+        {"labels": labels, "key": key, "probability": probability},
+        {"labels": _LABELS, "key": _KEY, "probability": _KEY},
+    )
     nodes = _nodes(as_labels(labels), routes, threshold, otherwise)
 
     def route(state: Any) -> str:  # noqa: ANN401
@@ -146,8 +151,10 @@ def label_router(
         if not isinstance(label, Hashable) or label not in nodes:
             raise DataError(f"the state has the label {quoted(label)}; expected one of {quoted_list(nodes)}")
         share = _value(state, probability) if threshold is not None else 1.0
-        if not isinstance(share, Real) or math.isnan(share):
-            raise DataError(f"the state has the probability {quoted(share)}; expected a number, as classify writes it")
+        if not isinstance(share, Real) or not 0 <= float(share) <= 1 + _ROUNDING:
+            raise DataError(
+                f"the state has the probability {quoted(share)}; expected a number from 0 to 1, as classify writes it"
+            )
         return _choose(nodes, label, float(share), threshold, otherwise)
 
     return _annotated(route, "label_router", nodes, otherwise)
