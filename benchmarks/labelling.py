@@ -48,7 +48,7 @@ SETS = (
     ("tickets-en", BERT, "words+linear"),
     ("banking-en", BERT, "linear"),
 )
-FAST = SETS[9:11]
+FAST = (SETS[1], SETS[4])
 AT = (32, 64)
 DOUBTS_AT, DOUBTS = (64, 200), "doubts"
 REFIT_EVERY, STRENGTH_EVERY, STRENGTH = 4, 1.5, 0.1
