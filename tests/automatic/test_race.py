@@ -41,6 +41,7 @@ def test_each_example_is_read_once_by_each_template_and_half_of_the_templates_re
     bert_tiny, rows_read, monkeypatch
 ):
     monkeypatch.setattr(race, "FIRST", 16)
+    monkeypatch.setattr(race, "CHUNK", 16)
     running, trials = run(task_of(bert_tiny, 40))
     # 16 examples and two label words by four templates, 16 more by the best two, and the last 8 by the best one
     assert rows_read == [18] * 4 + [16] * 2 + [8]
@@ -55,6 +56,11 @@ def test_without_time_one_template_is_judged_by_two_examples_of_each_label(bert_
     assert running.left_out == 3
     assert {len(trial.targets) for trial in trials} == {4}
     assert not any(trial.prompt.vectors for trial in trials)
+
+
+def test_within_a_budget_few_examples_tell_first_how_long_the_texts_take(bert_tiny, rows_read):
+    run(task_of(bert_tiny, 40), budget=3600)
+    assert rows_read[:6] == [4 + 2, 8, 8, 8, 8, 4] and sum(rows_read) == 4 * 42
 
 
 def test_every_beginning_of_the_order_has_as_many_of_each_label_as_there_are():

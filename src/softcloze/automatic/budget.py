@@ -36,6 +36,11 @@ class Budget:
         self._fits: dict[int, float] = {}  # number of examples -> seconds of the latest heads that they judged
 
     @property
+    def is_limited(self) -> bool:
+        """True if there is a limit."""
+        return self._limit is not None
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self._started

@@ -17,7 +17,7 @@ from softcloze.prompt import Prompt
 
 FIRST = 96  # examples of the first round, or more for many labels
 OF_EACH_LABEL = 8
-CHUNK = 16  # examples that are read before the clock is looked at again, at least
+CHUNK = 8  # examples that are read before the clock is looked at again, at least
 CHUNKS = 12  # in which the examples of a long round are read, so that batches of a fast machine are large
 BEGIN_SHARE = 2 / 3  # of the budget, in which the first proposal is read
 # forward passes of an example that the trainings of a soft prompt for a trial take; 25 measured with SmolLM2
@@ -75,7 +75,7 @@ class Race:
         everything = len(self._task.examples)
         sizes = round_sizes(everything, max(FIRST, OF_EACH_LABEL * (int(self._task.targets.max()) + 1)))
         racing, finished = list(proposals), list[Proposal]()
-        if (begun := self._begin(proposals[0], sizes[0])) < sizes[0]:
+        if self._budget.is_limited and (begun := self._begin(proposals[0], sizes[0])) < sizes[0]:
             sizes = [begun]
         for number, size in enumerate(sizes):
             judged: list[Proposal] = []
@@ -111,7 +111,7 @@ class Race:
             step = self._reading(proposal, chunk_of(size))
             if count >= fewest and not self._budget.allows(step, step, BEGIN_SHARE):
                 break
-            self._read(proposal, size)
+            self._read(proposal, size if count else min(size, fewest))  # these tell how long the texts take
         return count
 
     def _judge(self, proposal: Proposal, size: int, further: Sequence[int] = ()) -> bool:
@@ -178,7 +178,7 @@ def chunk_of(size: int) -> int:
     """Number of examples of a round of `size` that are read at once.
 
     >>> chunk_of(96), chunk_of(6000)
-    (16, 500)
+    (8, 500)
     """
     return max(CHUNK, size // CHUNKS)
 
