@@ -141,7 +141,7 @@ def test_demonstrations_show_other_answers():
 @pytest.mark.parametrize(
     ("X", "answers", "error", "message"),
     [
-        (TEXTS, ANSWERS[:3], DataError, "8 examples"),
+        (TEXTS, ANSWERS[:3], DataError, "8 examples but there are 3 answers"),
         (TEXTS[:2], ["a", None], DataError, "row 1 of answers is None"),
         (TEXTS[:2], "ab", DataError, "answers has to be a list of texts"),
         ([], [], DataError, "found none"),
@@ -247,6 +247,27 @@ def test_token_ids_that_the_model_lacks_are_named_before_anything_is_spent(fitte
         fitted.predict(TEXTS[:1], forced_bos_token_id=100_000)
     with pytest.raises(ParameterError, match="bad_words_ids has the token id 100000"):
         generator(options={"bad_words_ids": [[100_000]]}, epochs=10**6).fit(TEXTS, ANSWERS)
+
+
+@pytest.mark.parametrize("architecture", ["bart", "mbart"])
+def test_a_forced_first_token_follows_the_start_of_the_decoder_as_in_transformers(architecture):
+    backbone = models.backbone(architecture)
+    forced = backbone.prompt_tokenizer.ids("good")[0]
+    text = PromptGenerator(backbone, "<text><answer max=6>").predict(["A dull film."], forced_bos_token_id=forced)[0]
+    new = backbone.model.generate(
+        **backbone.tokenizer("A dull film.", return_tensors="pt", return_token_type_ids=False),
+        max_new_tokens=7,  # of which the model's own configuration forces the last
+        forced_bos_token_id=forced,
+        decoder_start_token_id=backbone.decoder_start,
+        eos_token_id=backbone.tokenizer.eos_token_id,
+    )[0]
+    assert new[1] == forced
+    assert text == backbone.tokenizer.decode(new[:7], skip_special_tokens=True)
+
+
+def test_a_forced_first_token_is_an_error_where_transformers_ignores_it(fitted):
+    with pytest.raises(ParameterError, match="forced_bos_token_id is the first token of a decoder"):
+        fitted.predict(TEXTS[:1], forced_bos_token_id=5)
 
 
 def test_a_call_may_be_greedy_though_the_generator_samples(fitted):

@@ -14,7 +14,7 @@ from softcloze.classifiers.base import read_examples
 from softcloze.classifiers.generator_base import GENERATOR_INITS, GeneratorEstimator
 from softcloze.classifiers.soft_init import BlockSource, SoftInit, resolve_soft_init, start_record, transfer
 from softcloze.classifiers.start import seed_of, start_of
-from softcloze.data import Example, mean_one, validate_lengths, weighted_rows
+from softcloze.data import Example, mean_one, weighted_rows
 from softcloze.data.examples import iterate_column, validate_collection
 from softcloze.demonstrations import Demonstrations, Pool, Transformer, select_demonstrations
 from softcloze.encoding import Demonstration, EncodedPrompt, summarise_cuts
@@ -260,7 +260,8 @@ def _pairs(X: Iterable[Example], answers: Iterable[str], template: Template) -> 
         raise DataError("examples with answers are needed, found none")
     validate_collection(answers, "answers", "a list of texts")
     texts = list(iterate_column(answers, "answers", "text"))
-    validate_lengths(examples, texts)
+    if len(examples) != len(texts):
+        raise DataError(f"X has {len(examples)} examples but there are {len(texts)} answers; each example needs one")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"row {row} of answers is {quoted(text)}; expected a text, which may be empty")

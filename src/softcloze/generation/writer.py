@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -116,7 +116,7 @@ class Writer:
         written: dict[int, Written] = {}
         with self.backbone.frozen(), torch.inference_mode(), self._drawing(seed):
             prompts, soft = with_field_vectors(self.backbone, prompts, soft)
-            inputs = [self.plan.opening(prompt) for prompt in prompts]
+            inputs = [self._opening(prompt) for prompt in prompts]
             prefix = self._shared_prefix(inputs, soft)
             cached = prefix.padded_length if prefix is not None else 0
             lengths = [len(model_input.source or model_input.ids) - cached for model_input in inputs]
@@ -133,6 +133,13 @@ class Writer:
                 padding = STEP_TOKENS * self.limit
                 run_length_bucketed(lengths, lambda i: copies * (lengths[i] + known), run, MAX_BATCH_TOKENS, padding)
         return [written[i] for i in range(len(prompts))]
+
+    def _opening(self, prompt: EncodedPrompt) -> ModelInput:
+        """The sequence that the model continues; a forced first token takes the place of the tokenizer's own."""
+        opening = self.plan.opening(prompt)
+        if self.options.get("forced_bos_token_id") is None or not self.plan.begins_after_start:
+            return opening
+        return replace(opening, ids=opening.ids[:1])
 
     def _shared_prefix(self, inputs: Sequence[ModelInput], soft: SoftInputs | None) -> PrefixCache | None:
         """Keys and values of the ids that all sequences of a causal model begin with; None if none are of use."""

@@ -6,7 +6,7 @@ from typing import Any
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
-from softcloze.errors import EncodingError
+from softcloze.errors import EncodingError, ParameterError
 from softcloze.generation import (
     DEFAULT_TOKENS,
     Writer,
@@ -114,14 +114,19 @@ class CompiledGenerator:
         return prompts
 
     def validate_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ParameterError if checked options of writing have a token id that the model lacks."""
+        """Raise ParameterError if checked options of writing have a token id that the model lacks or cannot begin with."""
         validate_ids(options, self.backbone.model.config.get_text_config().vocab_size)
+        if options.get("forced_bos_token_id") is not None and not self.plan.begins_after_start:
+            raise ParameterError(
+                "forced_bos_token_id is the first token of a decoder that writes from its start, as the language of an "
+                "mBART model; here the answer follows other tokens, so leave it out"
+            )
 
     def writer(self, options: Mapping[str, Any]) -> Writer:
         """A writer of answers; `options` as checked by `validate_options`.
 
         Raises:
-            ParameterError: they have a token id that the model lacks.
+            ParameterError: as `validate_options`.
         """
         self.validate_options(options)
         return Writer(self.backbone, self.plan, options, self.space, self.stops, self.ends, self.max_new_tokens)

@@ -20,6 +20,11 @@ class AnswerPlan(Plan):
         """Plan for answers in this format."""
         self._backbone, self._answers = backbone, answers
 
+    @property
+    def begins_after_start(self) -> bool:
+        """True for a decoder that writes from its start, and not in place of a sentinel."""
+        return self._backbone.decoder_start is not None and not self._answers.fills
+
     def opening(self, prompt: EncodedPrompt) -> ModelInput:
         """The sequence that the model continues with the answer."""
         return answer_input_of(self._backbone, prompt, self._answers)
