@@ -114,7 +114,7 @@ class CompiledGenerator:
         return prompts
 
     def validate_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ParameterError if checked options of writing have a token id that the model lacks or cannot begin with."""
+        """Raise ParameterError if checked options have a token id that the model lacks or does not begin with."""
         validate_ids(options, self.backbone.model.config.get_text_config().vocab_size)
         if options.get("forced_bos_token_id") is not None and not self.plan.begins_after_start:
             raise ParameterError(

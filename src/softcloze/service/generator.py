@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import SoftclozeError
+from softcloze.errors import FieldError, SoftclozeError
 from softcloze.generation import TextPieces, Written
 from softcloze.prompt import BoundGenerator, GeneratorPrompt
 from softcloze.service.answers import RowError
@@ -61,6 +61,8 @@ class ServedGenerator(Served):
         """
         try:
             (prompt,) = self.bound.encode([example], {"max_new_tokens": max_new_tokens})
+        except FieldError as error:
+            raise RowError(422, "row", self.about_row(example)) from error
         except SoftclozeError as error:
             message = f"{self.about_row(example)}, with {max_new_tokens} new tokens"
             raise RowError(422, "row", message) from error
