@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from support import hub as hubs
 from support import models
 from support.command_line import run_here
@@ -142,7 +143,7 @@ def error_of(location):
     return str(caught.value)
 
 
-def test_errors_say_the_fix(hub, classifier, tmp_path):
+def test_errors_say_the_fix(hub, classifier, tmp_path, monkeypatch):
     push_to_hub(classifier, "alice/reviews")
     unknown = "the hub has no repository alice/{}, or it is private and this login may not read it; check the name"
     assert unknown.format("nothing") in error_of("hf://alice/nothing")
@@ -158,6 +159,9 @@ def test_errors_say_the_fix(hub, classifier, tmp_path):
         assert "it is not in the cache, and HF_HUB_OFFLINE=1 forbids" in error_of("hf://alice/reviews")
     with hubs.client_of("http://127.0.0.1:9", tmp_path / "other"):
         assert "the hub cannot be reached: " in error_of("hf://alice/reviews")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    with pytest.raises(ArtifactError, match="if the hub has no Xet storage, set HF_HUB_DISABLE_XET=1"):
+        push_to_hub(classifier, "alice/other")
 
 
 def test_files_are_checked_before_and_after_they_are_read(hub, classifier, monkeypatch):

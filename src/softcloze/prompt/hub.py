@@ -212,7 +212,8 @@ def explain_hub_errors(what: str, location: HubLocation) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             reason = f"the cache cannot be written: {error.filename}: {error.strerror}; set HF_HOME to another folder"
         else:
-            reason = f"the hub cannot be reached: {_first_line(error)}; check the connection"
+            storage = " or, if the hub has no Xet storage, set HF_HUB_DISABLE_XET=1" if "xet" in str(error) else ""
+            reason = f"the hub cannot be reached: {_first_line(error)}; check the connection{storage}"
         raise ArtifactError(f"{what}: {reason}") from error
 
 
