@@ -3,20 +3,20 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from softcloze.errors import ArtifactError, ParameterError, RegistryError
-from softcloze.files import replacing_file
-from softcloze.formatting import did_you_mean, quoted
+from softcloze.formatting import did_you_mean
 from softcloze.parameters import BOOLEAN, validate_parameters
 from softcloze.prompt.folder import folder_of
 from softcloze.prompt.saved import AnySaved, SavedCards
+from softcloze.registry.adding import Saveable, as_saveable, validate_case, write_version
 from softcloze.registry.checking import Fault, check_registry
-from softcloze.registry.entries import has_content, is_folder, list_folder
-from softcloze.registry.examples import EXAMPLES, VersionExample, encode_examples, read_examples
+from softcloze.registry.entries import is_folder
+from softcloze.registry.examples import VersionExample, read_examples
 from softcloze.registry.history import NOTE, Change, version_before
 from softcloze.registry.moves import changes_of, move_alias, record, remove_alias, remove_version
-from softcloze.registry.promotion import default_example, score_row, validate_promotion
+from softcloze.registry.promotion import score_row, validate_promotion
 from softcloze.registry.references import LIVE, Reference, is_name, parse_reference, validate_alias, validate_name
 from softcloze.registry.state import State, list_registry, read_state
 from softcloze.registry.store import Store
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from softcloze.data import Example
 
 T = TypeVar("T")
-
-
-class _Saveable(Protocol):
-    def save(self, path: str | PathLike[str], /) -> None:
-        """Write a folder."""
 
 
 class Registry:
@@ -145,7 +140,7 @@ class Registry:
 
     def add(
         self,
-        prompt: "_Saveable | str | PathLike[str]",
+        prompt: Saveable | str | PathLike[str],
         name: str,
         note: str = "",
         examples: Sequence[str | Mapping[str, str | Sequence[str]]] = (),
@@ -172,28 +167,11 @@ class Registry:
         """
         validate_name(name)
         validate_parameters({"note": note}, {"note": NOTE})
-        if isinstance(prompt, str | PathLike):
-            prompt = SavedCards.read(prompt).load()
-        elif not callable(getattr(prompt, "save", None)):
-            raise ParameterError(
-                f"prompt={quoted(prompt)}, but it has to be a prompt, a fitted classifier or a folder with one of them"
-            )
+        saved = as_saveable(prompt)
         store = Store(self.folder / name)
-        self._validate_case(name)
+        validate_case(self.folder, name)
         store.remove_leftovers()
-        with store.draft() as draft:
-            prompt.save(draft)
-            cards = load_version(draft).cards
-            content = encode_examples(examples, [*default_example(cards)], name)
-            if content:
-                with replacing_file(draft / EXAMPLES) as file:
-                    file.write_bytes(content)
-            expected = {cards.card.name: cards.card.read_bytes(), EXAMPLES: content}
-
-            def is_same(path: Path) -> bool:
-                return all(has_content(path / name, text) for name, text in expected.items())
-
-            version, is_new = store.place(draft, is_same)
+        version, is_new = write_version(store, saved, examples)
         if is_new:
             record(store, "add", None, None, version.number, note)
         return version
@@ -349,16 +327,6 @@ class Registry:
             names = f"; it has {', '.join(known)}" if known else ", which is empty"
             raise RegistryError(f"there is no prompt {name!r} in {self.folder}{did_you_mean(name, known)}{names}")
         return store
-
-    def _validate_case(self, name: str) -> None:
-        """Raise RegistryError if a folder has the name in other letter case: some disks take the two for one."""
-        others = list_folder(self.folder) if self.folder.exists() else []
-        clash = next((other for other in others if other != name and other.casefold() == name), None)
-        if clash is not None:
-            raise RegistryError(
-                f"{self.folder / clash} differs from {name!r} by upper and lower case alone, which some disks do not "
-                "distinguish; rename that folder"
-            )
 
     def _promotion(
         self, reference: str, alias: str, model_changed: bool, labels_changed: bool

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.template.nodes import Expression, Literal, Placed, Statement, opens
-from softcloze.template.tags import read_tag
+from softcloze.template.tag_parser import read_tag
 
 _OPENING = re.compile(r"<(?=[A-Za-z_!\"]|[^\x00-\x7f])|\{(?=[{%])|(?<=\\)[<{]")  # openings or escapes, perhaps
 _QUOTE = r""""(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'|["']"""  # a whole Jinja string, or a quote that is never closed
