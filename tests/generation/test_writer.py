@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from softcloze.backbone import FieldNetwork, LayerVectors, SoftInputs
-from softcloze.backbone.forward import ForwardPass
+from softcloze.backbone.model_inputs import ModelInputs
 from softcloze.encoding import AnswerFormat, EncodedPrompt
 from softcloze.errors import BackboneError, NonFiniteError
 from softcloze.generation import Writer
@@ -220,7 +220,7 @@ def test_scores_that_are_not_finite_are_an_error_and_no_text():
 def test_models_that_do_not_write(monkeypatch):
     with pytest.raises(BackboneError, match="masked model"):
         writer_of(backbone("bert")).write([EncodedPrompt((5,), (), {})])
-    monkeypatch.setattr(ForwardPass, "embeds_per_layer", True)  # as Gemma 3n does
+    monkeypatch.setattr(ModelInputs, "embeds_per_layer", True)  # as Gemma 3n does
     with pytest.raises(BackboneError, match="embeds each token once more for each layer"):
         writer_of(backbone("gemma3_text")).write(prompts())
 

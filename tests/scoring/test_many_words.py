@@ -24,14 +24,14 @@ def expected_scores(backbone, prompts, words, soft=None):
 
 def tokens_computed(backbone, run):
     """The result of `run`, and the number of tokens that the model computed, padding left out."""
-    forward, computed = backbone._forward, []
+    inputs, computed = backbone._forward.inputs, []
     assert backbone.can_pack  # which is found by computing a few tokens
-    inputs = forward.inputs
-    forward.inputs = lambda sequences, *given: (computed.append(sum(map(len, sequences))), inputs(sequences, *given))[1]
+    padded = inputs.padded
+    inputs.padded = lambda sequences, *given: (computed.append(sum(map(len, sequences))), padded(sequences, *given))[1]
     try:
         return run(), sum(computed)
     finally:
-        del forward.inputs
+        del inputs.padded
 
 
 @pytest.mark.parametrize("starts", [0, 20], ids=["nothing in common", "a common start"])

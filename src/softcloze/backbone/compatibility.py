@@ -60,7 +60,7 @@ def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
     hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, args: shapes.append(args[0].shape[:-1]))
 
     def logits(sequences: Sequence[Sequence[int]]) -> Tensor:
-        inputs, _ = forward.inputs(sequences, None, soft, None)
+        inputs, _ = forward.inputs.padded(sequences, None, soft, None)
         scores: Tensor = model(**inputs, return_dict=True).logits
         return scores
 
@@ -164,7 +164,7 @@ def prefix_cache_reason(forward: ForwardPass) -> str:
     """
     if forward.family != "causal":
         return f"a {forward.family} model computes every word from the words that follow as well"
-    if forward.uses_token_types:
+    if forward.inputs.uses_token_types:
         return "the token types of a prefix are not cached"
 
     def whole() -> Tensor:
@@ -185,7 +185,7 @@ def can_pack(forward: ForwardPass) -> bool:
     For models that take a key/value cache. Probed at run time: some architectures have their own way of counting
     positions or of masking.
     """
-    if not forward.accepts_positions:
+    if not forward.inputs.accepts_positions:
         return False
     sequences, positions, prefix_index = [[3, 1], [3, 2, 4], [2]], [[1], [2], [0]], [0, 0, 1]
     with forward.frozen(), torch.no_grad():

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from softcloze.backbone.family import Family, first_position, per_layer_embedding
+from softcloze.backbone.family import Family
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.layers import TEXTS, Layers, find_layers
 from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart, LMHead, Outputs, StatesOf
 from softcloze.backbone.locking import lock_of
+from softcloze.backbone.model_inputs import ModelInputs
 from softcloze.backbone.packing import Packing
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start
 from softcloze.backbone.soft_inputs import Slots, SoftInputs, StatesBelow, keys_of
@@ -29,9 +30,7 @@ class ForwardPass:
         model: the model.
         family: "masked", "causal" or "seq2seq".
         head: its language-modelling head.
-        first_position: the position id of the first token.
-        uses_token_types: whether tokenizer and model mark the two texts of a pair by token types.
-        accepts_positions: whether the model takes position ids.
+        inputs: makes its inputs.
     """
 
     def __init__(self, model: "PreTrainedModel", family: Family, *, typed_pairs: bool):
@@ -45,19 +44,8 @@ class ForwardPass:
         self.model = model
         self.family: Family = family
         self.head = LMHead(model)
-        self.first_position = first_position(model)
-        accepted = set(inspect.signature(model.forward).parameters)
-        # GPT-2 takes token types as well, but as words of its vocabulary; RoBERTa has only one
-        several_types = getattr(model.config, "type_vocab_size", 0) > 1
-        self.uses_token_types = several_types and typed_pairs and "token_type_ids" in accepted
-        self.accepts_positions = "position_ids" in accepted
-        self._accepts_cache = "use_cache" in accepted
-        self._embed_per_layer = per_layer_embedding(model)
-
-    @property
-    def embeds_per_layer(self) -> bool:
-        """True if the model embeds token ids once more for each layer."""
-        return self._embed_per_layer is not None
+        self.inputs = ModelInputs(model, typed_pairs=typed_pairs)
+        self._accepts_cache = "use_cache" in inspect.signature(model.forward).parameters
 
     @property
     def device(self) -> torch.device:
@@ -133,7 +121,7 @@ class ForwardPass:
             states.append(given[0].float().cpu())
             return given
 
-        inputs, _ = self.inputs([ids], None, soft, None)
+        inputs, _ = self.inputs.padded([ids], None, soft, None)
         with torch.no_grad(), self.layers.changing(keep):
             self.stack(**inputs)
         return torch.stack(states)
@@ -153,7 +141,7 @@ class ForwardPass:
                 kept.extend(of_row[: len(ids)].clone() for of_row, ids in zip(states, sequences, strict=True))
             return states
 
-        inputs, _ = self.inputs(sequences, token_type_ids, soft, None)
+        inputs, _ = self.inputs.padded(sequences, token_type_ids, soft, None)
         layers = self.layers
         with torch.no_grad(), layers.skipping(range(layer, layers.count)), layers.changing(keep):
             self.stack(**inputs)
@@ -166,12 +154,6 @@ class ForwardPass:
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         stack: nn.Module = model.get_encoder() if self.family == "seq2seq" else model.base_model
         return stack
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""
-        with torch.no_grad():
-            embedded: Tensor = self.model.get_input_embeddings()(ids.to(self.device))
-        return embedded
 
     def padded(
         self,
@@ -195,13 +177,13 @@ class ForwardPass:
             keys = list(zip(sources, map(tuple, late_positions or [()] * len(sources)), strict=True))
             source_index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
             encoded, located = zip(*source_index, strict=True)
-            encoder_inputs, slots = self.inputs(encoded, None, soft, None, located)
+            encoder_inputs, slots = self.inputs.padded(encoded, None, soft, None, located)
             text_index = [source_index[key] for key in keys]
             with self.entering(soft, slots):
                 inputs = decoder_inputs(self.model, encoder_inputs, text_index, sequences)
             soft = None  # the decoder has no slots
         else:
-            inputs, slots = self.inputs(sequences, token_type_ids, soft, prefix, late_positions)
+            inputs, slots = self.inputs.padded(sequences, token_type_ids, soft, prefix, late_positions)
         if prefix is not None:
             inputs["past_key_values"] = prefix.cache(self.device)
         if self._accepts_cache:
@@ -228,20 +210,10 @@ class ForwardPass:
         part: HeadPart = WHOLE_HEAD,
     ) -> Outputs:
         """Run each tree of packed sequences in one row; `positions` are those of the sequences."""
-        position_ids, visible = packing.depths + self.first_position, packing.visible
         if prefix is not None:
-            prefix = prefix.select(packing.prefix_index, capacity=visible.shape[1])
-            position_ids += prefix.lengths[:, None]
-            visible = torch.cat([prefix.mask()[:, None].expand(-1, visible.shape[1], -1), visible], dim=-1)
-        inputs, slots = self.inputs(packing.ids, None, soft, prefix)
-        hidden = ~visible[:, None].to(self.device)
-        lowest = torch.finfo(self.model.dtype).min  # the form that every kind of attention takes
-        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.device).masked_fill(hidden, lowest)
-        inputs |= {
-            "position_ids": position_ids.to(self.device),
-            "attention_mask": mask,
-            "use_cache": prefix is not None,
-        }
+            prefix = prefix.select(packing.prefix_index, capacity=packing.visible.shape[1])
+        inputs, slots = self.inputs.packed(packing, soft, prefix)
+        inputs["use_cache"] = prefix is not None
         if prefix is not None:
             inputs["past_key_values"] = prefix.cache(self.device)
         sequence, position, scored = _flat(positions, state_positions)
@@ -281,7 +253,7 @@ class ForwardPass:
             prefix = prefix.select(range(len(sequences)), capacity=max(map(len, sequences)))
             cache = prefix.cache(self.device)
         with torch.no_grad():
-            inputs, slots = self.inputs(sequences, None, soft, prefix)
+            inputs, slots = self.inputs.padded(sequences, None, soft, prefix)
             inputs |= {"past_key_values": cache, "use_cache": True}
             nothing = torch.empty(0, dtype=torch.long)
             with self.entering(soft, slots):
@@ -298,53 +270,6 @@ class ForwardPass:
             return tensor.gather(2, source.expand(-1, tensor.shape[1], -1, tensor.shape[3]))
 
         return PrefixCache(tuple((aligned(layer.keys), aligned(layer.values)) for layer in cache.layers), lengths)
-
-    def inputs(
-        self,
-        sequences: Sequence[Sequence[int]],
-        token_type_ids: Sequence[Sequence[int] | None] | None,
-        soft: SoftInputs | None,
-        prefix: PrefixCache | None,
-        late_positions: Sequence[Sequence[int]] = (),
-    ) -> tuple[dict[str, Any], Slots]:
-        """Embeddings, token types, attention mask and position ids of `sequences` that follow `prefix`; their slots."""
-        lengths = torch.tensor([len(sequence) for sequence in sequences])
-        position_ids = torch.arange(int(lengths.max())).expand(len(sequences), -1)
-        mask = position_ids < lengths[:, None]
-        ids = torch.zeros(position_ids.shape, dtype=torch.long)
-        ids[mask] = torch.tensor([i for sequence in sequences for i in sequence])
-        ids = ids.to(self.device)
-        embedded = self.embed(ids.clamp(min=0))
-        index = (ids < 0).flatten().nonzero()[:, 0]
-        slots = Slots(index, -1 - ids.flatten()[index])
-        if soft is not None:
-            vectors = soft.embeddings.index_select(0, slots.rows).to(embedded.dtype)
-            embedded = embedded.flatten(0, 1).index_copy(0, slots.positions, vectors).view_as(embedded)
-            if soft.below is not None and prefix is None:
-                types = token_type_ids if token_type_ids is not None else [None] * len(sequences)
-                slots = slots._replace(known=soft.below.of(keys_of(sequences, types)))
-            if soft.late and late_positions:
-                fields = torch.zeros(position_ids.shape)
-                for row, of_field in zip(fields, late_positions, strict=True):
-                    row[list(of_field)] = 1
-                slots = slots._replace(fields=fields.to(self.device))
-        inputs: dict[str, Any] = {"inputs_embeds": embedded}
-        if self._embed_per_layer is not None:
-            inputs["per_layer_inputs"] = self._embed_per_layer(ids)
-        if self.uses_token_types and token_type_ids is not None:
-            padded_types = torch.zeros(position_ids.shape, dtype=torch.long)
-            typed = zip(sequences, token_type_ids, strict=True)
-            filled = [types if types is not None else [0] * len(sequence) for sequence, types in typed]
-            padded_types[mask] = torch.tensor([token_type for types in filled for token_type in types])
-            inputs["token_type_ids"] = padded_types.to(self.device)
-        if prefix is not None:
-            # padding has position 0: after a long prefix it would lie beyond the last position of the model
-            position_ids = (position_ids + prefix.lengths[:, None]) * mask
-            mask = torch.cat([prefix.mask(), mask], dim=1)
-        inputs["attention_mask"] = mask.to(self.device, torch.long)
-        if self.accepts_positions:
-            inputs["position_ids"] = (position_ids + self.first_position).to(self.device)
-        return inputs, slots
 
 
 def _flat(positions: Sequence[Sequence[int]], state_positions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, int]:

@@ -3,7 +3,7 @@
 import math
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from softcloze.backbone.layers import Layers
 from softcloze.backbone.lm_head import StatesOf
 from softcloze.backbone.quantisation import NONE, keep_unpacked, quantisation_of, shape_of
 from softcloze.backbone.seq2seq import decoder_start
+from softcloze.backbone.sharing import SharedByCopies
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
 from softcloze.encoding.tokenizer import validate_tokenizer
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class FrozenModel:
+class FrozenModel(SharedByCopies):
     """A pretrained language model, frozen while it runs, with its tokenizer and the facts about both.
 
     `Backbone` adds the forward passes, and documents the attributes.
@@ -61,10 +62,10 @@ class FrozenModel:
         validate_vocabulary(model, tokenizer)
         validate_finite(model)
         self._forward = ForwardPass(model, self.family, typed_pairs=self.prompt_tokenizer.has_token_types)
-        self.uses_token_types = self._forward.uses_token_types
+        self.uses_token_types = self._forward.inputs.uses_token_types
         # keys and values of prefix tuning take positions as well
         virtual = getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", 0)
-        self.max_length = longest_prompt(model.config, tokenizer, self._forward.first_position + virtual)
+        self.max_length = longest_prompt(model.config, tokenizer, self._forward.inputs.first_position + virtual)
         self._validate()
 
     def _validate(self) -> None:
@@ -84,18 +85,6 @@ class FrozenModel:
                 )
             else:
                 validate_encoder(self._forward, self.decoder_start, ids)
-
-    def __sklearn_clone__(self) -> Self:
-        """Share the frozen model instead of copying it."""
-        return self
-
-    def __copy__(self) -> Self:
-        """As `__sklearn_clone__`."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        """As `__sklearn_clone__`."""
-        return self
 
     def __repr__(self) -> str:
         """Name, family and size."""
@@ -243,7 +232,7 @@ class FrozenModel:
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""
-        return self._forward.embed(ids)
+        return self._forward.inputs.embed(ids)
 
     def lm_head_rows(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight vectors of the output embedding for token ids, shape (*ids, state width), and biases, shape ids.

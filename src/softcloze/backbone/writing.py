@@ -29,7 +29,7 @@ def validate_writer(forward: ForwardPass) -> None:
             f"{name} is a masked model, which fills positions and does not write text from left to right; take a "
             "causal model such as SmolLM2, or a seq2seq model such as T5"
         )
-    if forward.embeds_per_layer:
+    if forward.inputs.embeds_per_layer:
         raise BackboneError(
             f"{name} embeds each token once more for each layer, which `generate` of transformers cannot do for soft "
             "vectors; take another model, such as Gemma 3 270M"
@@ -75,7 +75,7 @@ def _seq2seq_arguments(
     late_positions: Sequence[Sequence[int]],
 ) -> dict[str, Any]:
     """Encode texts once; return their states, and the ids with which the decoder starts."""
-    inputs, slots = forward.inputs(sources, None, soft, None, late_positions)
+    inputs, slots = forward.inputs.padded(sources, None, soft, None, late_positions)
     with forward.entering(soft, slots):
         encoded = forward.stack(**inputs)
     return {
@@ -104,7 +104,7 @@ def _causal_arguments(
         copies: how often `generate` repeats each sequence.
     """
     cached = prefix.padded_length if prefix is not None else 0
-    inputs, slots = forward.inputs([ids[cached:] for ids in sequences], None, soft, None, late_positions)
+    inputs, slots = forward.inputs.padded([ids[cached:] for ids in sequences], None, soft, None, late_positions)
     embedded, lengths = inputs["inputs_embeds"], inputs["attention_mask"].sum(1)
     longest = embedded.shape[1]
     padding = longest - lengths
@@ -117,8 +117,8 @@ def _causal_arguments(
         embedded = torch.cat([embedded.new_zeros(len(embedded), cached, embedded.shape[2]), embedded], 1)
         mask = torch.cat([mask.new_ones(len(mask), cached), mask], 1)
     arguments: dict[str, Any] = {"inputs_embeds": embedded, "attention_mask": mask}
-    if forward.accepts_positions:
-        arguments["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0) + forward.first_position
+    if forward.inputs.accepts_positions:
+        arguments["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0) + forward.inputs.first_position
     if prefix is not None:
         arguments["past_key_values"] = _copied(prefix, len(sequences) * copies, forward.device)
     return arguments, _moved(slots, padding, source, longest, copies)

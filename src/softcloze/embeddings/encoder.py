@@ -15,6 +15,7 @@ from softcloze.backbone import run_length_bucketed
 from softcloze.backbone.batching import MAX_BATCH_TOKENS, MIN_BATCH_TOKENS
 from softcloze.backbone.family import first_position, longest_prompt
 from softcloze.backbone.fingerprint import weights_fingerprint
+from softcloze.backbone.sharing import SharedByCopies
 from softcloze.data.examples import as_texts
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import ParameterError
@@ -49,7 +50,7 @@ CONSTRAINTS = {
 }
 
 
-class SentenceEncoder:
+class SentenceEncoder(SharedByCopies):
     """A pretrained encoder that maps each text to one vector; `load_encoder` loads it by name.
 
     Texts of similar length share a batch, and equal texts are computed once. The vector of a text does not depend on
@@ -110,18 +111,6 @@ class SentenceEncoder:
 
     def __repr__(self) -> str:
         return f"SentenceEncoder({self.name!r}, width={self.width}, max_length={self.max_length})"
-
-    def __sklearn_clone__(self) -> Self:
-        """The encoder itself: it is frozen."""
-        return self
-
-    def __copy__(self) -> Self:
-        """As `__sklearn_clone__`."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        """As `__sklearn_clone__`."""
-        return self
 
     def shortened(self, max_length: int) -> Self:
         """The same encoder for texts of at most `max_length` tokens, which shares the weights."""

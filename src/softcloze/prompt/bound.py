@@ -13,8 +13,9 @@ from softcloze.backbone import Backbone, shared_prefix
 from softcloze.data import Example
 from softcloze.demonstrations import FixedDemonstrations
 from softcloze.encoding import Demonstration, EncodedPrompt
-from softcloze.errors import ArtifactError, SoftclozeError
+from softcloze.errors import SoftclozeError
 from softcloze.heads import Head, load_head
+from softcloze.prompt.card import explain_misfit
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prompt import Prompt
 from softcloze.prompt.soft_prompt import bind_vectors, validate_after_prefix
@@ -82,10 +83,8 @@ class BoundPrompt:
             ArtifactError: it belongs to another model, or does not fit its own, as after an edit of its files.
         """
         prompt.validate_backbone(backbone)
-        try:
+        with explain_misfit(prompt.kind.kind, backbone.name):
             return cls(prompt, backbone)
-        except SoftclozeError as error:
-            raise ArtifactError(f"the saved prompt does not fit {backbone.name}: {error}") from error
 
     @property
     def backbone(self) -> Backbone:

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.embeddings import AnyEncoder
-from softcloze.errors import ArtifactError, SoftclozeError
+from softcloze.prompt.card import explain_misfit
 from softcloze.prompt.combination import Combination
 from softcloze.prompt.members import BoundMember, EncodedMember, SavedMember, encode_for_members, score_members
 from softcloze.prompt.probe import BoundProbe
@@ -72,13 +72,8 @@ class BoundEnsemble:
                 files.
         """
         prompts = [member for member in members if isinstance(member, Prompt)]
-        try:
+        with explain_misfit("ensemble", backbone.name if backbone is not None else None):
             bound = iter(bind_prompts(prompts, backbone) if backbone is not None else ())
-        except ArtifactError:
-            raise
-        except SoftclozeError as error:
-            name = backbone.name if backbone is not None else None
-            raise ArtifactError(f"the saved ensemble does not fit {name}: {error}") from error
         return cls(
             [
                 next(bound) if isinstance(member, Prompt) else BoundProbe(member, member.load_encoder(encoder))

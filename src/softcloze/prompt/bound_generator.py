@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from softcloze.backbone import Backbone, SoftInputs
 from softcloze.data import Example
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.generation import (
     Written,
     stream_text,
     validate_options,
     with_changes,
 )
+from softcloze.prompt.card import explain_misfit
 from softcloze.prompt.compiled_generator import CompiledGenerator
 from softcloze.prompt.generator import GeneratorPrompt
 from softcloze.prompt.soft_prompt import bind_vectors, validate_after_prefix
@@ -68,10 +68,8 @@ class BoundGenerator:
             ArtifactError: it belongs to another model, or does not fit its own, as after an edit of its files.
         """
         prompt.validate_backbone(backbone)
-        try:
+        with explain_misfit(prompt.kind.kind, backbone.name):
             return cls(prompt, backbone)
-        except SoftclozeError as error:
-            raise ArtifactError(f"the saved generator does not fit {backbone.name}: {error}") from error
 
     @property
     def backbone(self) -> Backbone:

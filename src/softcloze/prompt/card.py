@@ -180,3 +180,19 @@ def explain_damage(path: Path, part: str) -> Iterator[None]:
         yield
     except SoftclozeError as error:
         raise ArtifactError(f"{path} is damaged: {part}: {error}") from error
+
+
+@contextmanager
+def explain_misfit(kind: str, model: str | None) -> Iterator[None]:
+    """Raise ArtifactError if what was saved cannot be bound to its own model, as after an edit of its files.
+
+    Args:
+        kind: what was saved, for the message.
+        model: the name of the model.
+    """
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except SoftclozeError as error:
+        raise ArtifactError(f"the saved {kind} does not fit {model}: {error}") from error

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from softcloze.backbone import FieldNetwork, LayerVectors, PrefixCache, SoftInputs
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import ParameterError
-from softcloze.formatting import quoted_list
 from softcloze.soft.encoder import Encoder
+from softcloze.soft.field_networks import initial_networks, root_mean_square, validate_networks
 from softcloze.soft.shared_block import SharedBlock
 
 
@@ -149,24 +149,18 @@ class SoftVectors(nn.Module):
                 square is their unit.
         """
         states = states if states is not None else {}
-        self.state_units = {name: _rms(of_field) for name, of_field in states.items()}
-        generator = torch.Generator().manual_seed(seed)
-        vector_width = self.weight.shape[1]
-        for block in self.blocks:
-            if block.from_ is None or f"{block.key}/down" in self.networks:
-                continue
-            input_width = width_of_block = vector_width
-            input_unit = unit
-            if block.late:
-                input_width = width_of_block = self.deep.shape[1] if self.deep is not None else vector_width
-                input_unit = 1.0
-            if block.from_by == "states":
-                input_width, input_unit = states[block.from_].shape[1], self.state_units[block.from_]
-            bound = input_width**-0.5 / input_unit
-            down = torch.empty(width, input_width).uniform_(-bound, bound, generator=generator)
-            up = torch.zeros(block.count, width_of_block, width)
-            self.networks[f"{block.key}/down"] = nn.Parameter(down)
-            self.networks[f"{block.key}/up"] = nn.Parameter(up)
+        self.state_units = {name: root_mean_square(of_field) for name, of_field in states.items()}
+        embedding_width = self.weight.shape[1]
+        layers = initial_networks(
+            [block for block in self.blocks if f"{block.key}/down" not in self.networks],
+            width,
+            embedding_width=embedding_width,
+            deep_width=self.deep.shape[1] if self.deep is not None else embedding_width,
+            unit=unit,
+            seed=seed,
+            states=states,
+        )
+        self.networks.update({name: nn.Parameter(layer) for name, layer in layers.items()})
         self.networks.to(self.weight.device)
 
     def folded(self) -> Tensor:
@@ -311,12 +305,7 @@ class SoftVectors(nn.Module):
                 )
         weight = torch.cat([vectors[block.key] for block in blocks])
         networks = networks if networks is not None else {}
-        wanted = {f"{block.key}/{layer}" for block in blocks if block.from_ is not None for layer in ("down", "up")}
-        if networks.keys() - wanted or (networks and wanted - networks.keys()):
-            raise ParameterError(
-                f"the template takes the networks {quoted_list(sorted(wanted))} for its slots with from=, and "
-                f"{quoted_list(sorted(networks))} are given"
-            )
+        validate_networks(blocks, networks.keys())
         return cls(blocks, weight, deep, networks)
 
     def validate_gradient(self) -> None:
@@ -346,11 +335,6 @@ class SoftVectors(nn.Module):
                     "depends on them. In a causal model a soft slot has to be before the mask, or before some "
                     "text after the mask"
                 )
-
-
-def _rms(states: Tensor) -> float:
-    """The root mean square of states, 1 where there are none."""
-    return float(states.square().mean().sqrt().clamp(min=1e-6)) if len(states) else 1.0
 
 
 def _without_gradient(vectors: Tensor, rows: list[int]) -> Tensor:
