@@ -23,6 +23,7 @@ from softcloze.errors import ParameterError
 from softcloze.experiments import compare_generation, evaluate_draws, evaluate_generation
 from softcloze.experiments.generation import GENERATION_METRICS
 from softcloze.experiments.grid import PeakMemory
+from softcloze.generation import Writer
 from softcloze.prompt.streaming import WRITING_WINDOW
 from softcloze.training import checkpoint
 
@@ -142,17 +143,35 @@ def test_other_formats_hold_the_same(folder, capsys):
 
 
 @pytest.mark.parametrize("options", [[], ["--option", "do_sample=true", "--option", "top_k=5", "--seed", "7"]])
-def test_interrupted_and_resumed(options, folder, capsys):
+def test_interrupted_in_the_middle_of_a_window_and_resumed(options, folder, monkeypatch, capsys):
+    """A window of long rows takes many batches; none that ended is run again, and the others are the same."""
     arguments = ["generate", "rows.jsonl", "--prompt", "prompt", *options]
+    monkeypatch.setattr("softcloze.generation.writer.MAX_BATCH_TOKENS", 300)
     if options:
         assert run_here(*arguments, "--out", "whole-drawn.jsonl") == 0
-    with interrupted_after_a_window():
+    run, batches = Writer._batch, []
+
+    def counted(self, batch, *rest):
+        if len(batches) == 5:
+            batches.append(0)
+            raise KeyboardInterrupt
+        batches.append(len(batch))
+        return run(self, batch, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_batch", counted)
         assert run_here(*arguments, "--out", "part.jsonl") != 0
-    assert f"interrupted: {WRITING_WINDOW} rows are saved; run the same command again" in capsys.readouterr().err
+    done = sum(batches) + 1  # of a bad row
+    assert WRITING_WINDOW < done < 2 * WRITING_WINDOW
+    assert f"interrupted: {done} rows are saved; run the same command again" in capsys.readouterr().err
     assert run_here(*arguments, "--option", "max_new_tokens=2", "--out", "part.jsonl") == 2
     assert "keeps the rows of a run with another --option; --restart discards" in capsys.readouterr().err
+    monkeypatch.setattr(
+        Writer, "_batch", lambda self, batch, *rest: batches.append(len(batch)) or run(self, batch, *rest)
+    )
     assert run_here(*arguments, "--out", "part.jsonl") == 0
-    assert f"resuming: {WRITING_WINDOW} of {ROWS} rows are done already" in capsys.readouterr().err
+    assert f"resuming: {done} of {ROWS} rows are done already" in capsys.readouterr().err
+    assert sum(batches) == ROWS - len(BAD)
     whole = folder / ("whole-drawn.jsonl" if options else "whole.jsonl")
     assert (folder / "part.jsonl").read_bytes() == whole.read_bytes()
     assert bool(options) == (whole.read_bytes() != (folder / "whole.jsonl").read_bytes())

@@ -45,11 +45,13 @@ def labelled(table):
 
 
 def work(out, table, *, restart=False):
-    """The steps of `predict`, three rows at a time."""
+    """The steps of `predict`, three rows at a time, of which one is kept before."""
     output = ResumableOutput(out, table, NAMES, PURPOSE, RowCounts.of(["bad", "好"]), restart=restart)
     begun = output.counts.rows
     rest = [*results()][begun:]
     for start in range(0, len(rest), 3):
+        output.keep({begun + start: "first"})
+        output.save_kept()
         output.append(rest[start : start + 3])
     output.finish()
     return begun, output
@@ -62,9 +64,11 @@ def test_killed_while_the_journal_is_written(suffix, table, tmp_path):
     output = ResumableOutput(tmp_path / f"out{suffix}", table, NAMES, PURPOSE, RowCounts(), restart=False)
     header = len(output.journal.read_bytes())
     for start in range(0, 12, 3):
+        output.keep({start: "好"})
+        output.save_kept()
         output.append([*results()][start : start + 3])
     journal, begun = output.journal.read_bytes(), set()
-    for length in [*range(header, len(journal), 11 if suffix == ".parquet" else 3), len(journal)]:
+    for length in [*range(header, len(journal), 17 if suffix == ".parquet" else 5), len(journal)]:
         output.journal.write_bytes(journal[:length])
         begun.add(work(output.out, table)[0])
         assert output.out.read_bytes() == whole.out.read_bytes()

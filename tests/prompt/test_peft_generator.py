@@ -121,6 +121,17 @@ def test_vectors_at_later_layers_become_keys_and_values(architecture, mode, tmp_
     assert written_ids(replace(prompt, deep={"#1": 0 * deep["#1"]}), backbone) != ours
 
 
+def test_the_code_in_the_readme_keeps_a_forced_first_token(saved, tmp_path):
+    backbone = saved("mbart")
+    forced = backbone.prompt_tokenizer.ids("good")[0]
+    prompt = prompt_of(backbone, "<soft*3> <text>: <answer max=8>", options={"forced_bos_token_id": forced})
+    prompt.to_peft(tmp_path / "adapter", backbone)
+    write = readme_of(tmp_path / "adapter")["write"]
+    texts = BoundGenerator(prompt, backbone).write(TEXTS)
+    assert [write(text=text) for text in TEXTS] == texts
+    assert all(text.startswith("good") for text in texts)
+
+
 @pytest.mark.parametrize(
     ("architecture", "end"), [("gpt2", "\n"), ("llama", ""), ("gemma3_text", " a"), ("t5", ""), ("bart", " a")]
 )

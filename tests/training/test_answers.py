@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from sklearn.base import clone
 from support import models
 from support.training_task import interrupt_at, options
 
+from softcloze import PromptGenerator
 from softcloze.heads import AnswerHead
 from softcloze.prompt import CompiledGenerator
 from softcloze.scoring import compute_features
@@ -38,7 +40,7 @@ class Task:
         self.lengths = torch.tensor([len(prompt.answer) for prompt in self.prompts])
 
     def fit(self, checkpoint=None, **changes):
-        task = TrainingTask(self.soft, AnswerHead(), self.compiled.scorer, self.prompts, self.lengths)
+        task = TrainingTask(self.soft, AnswerHead(), self.compiled.scorer({}), self.prompts, self.lengths)
         return train([task], checkpoint=checkpoint, **options(**changes))
 
     def plain_loss(self, prompt):
@@ -74,7 +76,7 @@ def test_the_likelihood_of_an_answer_is_that_of_transformers(architecture, templ
     task = Task(architecture, template)
     with torch.no_grad():
         expected = torch.stack([-task.plain_loss(prompt) for prompt in task.prompts])
-        scores = compute_features(task.compiled.scorer, task.prompts, task.soft.inputs())[:, 0]
+        scores = compute_features(task.compiled.scorer({}), task.prompts, task.soft.inputs())[:, 0]
     torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -105,7 +107,7 @@ def test_what_stands_before_the_first_slot_is_computed_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(task.backbone.model.model), "forward", counted)
         hook = head.register_forward_hook(lambda *given: rows.append(given[2].shape[:-1].numel()))
-        training = TrainingTask(task.soft, AnswerHead(), task.compiled.scorer, task.prompts, task.lengths)
+        training = TrainingTask(task.soft, AnswerHead(), task.compiled.scorer({}), task.prompts, task.lengths)
         train([training], on_cached=cached.append, **options(epochs=2, batch_size=2))
         hook.remove()
     assert sum(rows[-6:]) == 2 * int(task.lengths.sum())  # the head runs at the tokens of the answers alone
@@ -141,3 +143,25 @@ def test_held_out_answers_stop_the_training():
     losses = [record["validation_loss"] for record in history]
     assert len(losses) < 30
     assert losses[-1] >= min(losses)
+
+
+@pytest.mark.parametrize("architecture", ["bart", "mbart"])
+def test_a_forced_first_token_precedes_given_answers_as_it_does_written_ones(architecture):
+    """In place of the tokenizer's own, and not scored; the model's likelihood is that of transformers' labels."""
+    backbone = models.backbone(architecture)
+    forced = backbone.prompt_tokenizer.ids("good")[0]
+    end = CompiledGenerator(Template("<text><answer>"), backbone).ends[0]
+    generator = PromptGenerator(backbone, "<text><answer>", options={"forced_bos_token_id": forced})
+    for text, answer, found in zip(TEXTS, ANSWERS, generator.log_likelihood(TEXTS, ANSWERS), strict=True):
+        ids = [*backbone.prompt_tokenizer.ids(answer), end]
+        source = backbone.tokenizer(text, return_tensors="pt", return_token_type_ids=False)
+        decoder = torch.tensor([[backbone.decoder_start, forced, *ids[:-1]]])
+        with torch.no_grad():
+            loss = backbone.model(**source, decoder_input_ids=decoder, labels=torch.tensor([[-100, *ids]])).loss
+        assert found == pytest.approx(-loss.item(), abs=1e-4)
+    plain = PromptGenerator(backbone, "<text><answer>").log_likelihood(TEXTS, ANSWERS)
+    assert abs(plain - generator.log_likelihood(TEXTS, ANSWERS)).min() > 1e-4
+    trained = clone(generator).set_params(template="<soft*1 init=It> <text><answer>", epochs=1, learning_rate=1e-9)
+    first = trained.set_params(batch_size=len(TEXTS)).fit(TEXTS, ANSWERS).history_[0]["loss"]
+    counts = [len(backbone.prompt_tokenizer.ids(answer)) + 1 for answer in ANSWERS]
+    assert first == pytest.approx(-(trained.log_likelihood(TEXTS, ANSWERS) @ counts) / sum(counts), abs=1e-4)

@@ -120,13 +120,14 @@ class PromptGenerator(GeneratorEstimator):
         template.validate_varied(examples)
         used, given = weighted_rows(sample_weight, examples)
         examples, texts = [examples[i] for i in used], [texts[i] for i in used]
-        described = (*self._describe_parameters(template), examples, texts, given.tolist())
+        forced = self._options().get("forced_bos_token_id")
+        described = (*self._describe_parameters(template), forced, examples, texts, given.tolist())
         start = start_of(described, self._settings(), self.random_state)
         # a missing folder is reported before a model is loaded
         starts = template.blocks and not self._is_warm
         blocks = resolve_soft_init(self.soft_init, template, GENERATOR_INITS) if starts else "template"
         compiled = self._compile(template)
-        compiled.validate_options(self._options())
+        scorer = compiled.scorer(self._options())
         generator = np.random.default_rng(start.seed)
         selector: Demonstrations | None = None
         demonstrations: Sequence[Sequence[Demonstration]] | None = None
@@ -146,7 +147,7 @@ class PromptGenerator(GeneratorEstimator):
             lengths = np.array([len(prompt.answer) for prompt in prompts])
             weights = mean_one(given, lengths)
             factors = torch.tensor(weights).float() if weights is not None else None
-            task = TrainingTask(soft, AnswerHead(), compiled.scorer, prompts, torch.from_numpy(lengths), factors)
+            task = TrainingTask(soft, AnswerHead(), scorer, prompts, torch.from_numpy(lengths), factors)
             training = self._train_task(task, start, None, **record)
             warn_if_stuck(training["history"], self._settings().target_loss, "a higher learning rate")
         prompt = self._make_prompt(template, compiled.backbone, soft, selector, training)

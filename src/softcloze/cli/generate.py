@@ -138,6 +138,8 @@ def generate(
         process = iter
     elif isinstance(source, Saved):
         process = partial(write_rows, source.open_writer(model), options=changed, seed=seed, first=first)
+        if output is not None:
+            process = partial(process, kept=output.kept, keep=output.keep)
     else:
         process = partial(source.write_rows, max_new_tokens=options.get("max_new_tokens"), first=first)
     windows = run_rows(

@@ -2,11 +2,12 @@
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table
@@ -17,6 +18,7 @@ from softcloze.files import expand_user, explain_write_errors, replacing_file, r
 from softcloze.formatting import counted
 
 HEADER = "softcloze rows"
+SECONDS = 10  # between saves of texts of a window that is not finished
 NAMED = 5  # bad rows whose reasons are kept
 
 
@@ -94,7 +96,8 @@ class ResumableOutput:
     """An output file that is written when all rows have a result; until then a journal keeps the results.
 
     The journal is `OUT.part`, a file to which only whole lines are appended: first the purpose of the run, then one
-    line for each window of rows. A killed process leaves at most a last line that is cut off, and that line is dropped.
+    line for each window of rows. A window that takes long has lines before, with the texts of its first batches by row.
+    A killed process leaves at most a last line that is cut off, and that line is dropped.
     Rows are not in the journal: they are read from the input again when the output is written.
 
     A shard of a table has a journal of its own, `OUT.3-of-16.part`, which stays when it is finished: `softcloze join`
@@ -104,6 +107,7 @@ class ResumableOutput:
         out: path of the output.
         journal: path of the journal.
         counts: counts of the rows in the journal.
+        kept: texts of rows of the next window, by row.
     """
 
     def __init__(
@@ -136,6 +140,9 @@ class ResumableOutput:
         self.out = resolve(out) if ".." in out.parts else expand_user(out)  # a folder before .. may not exist
         self.journal = self.out.with_name(f"{self.out.name}{shard.suffix if shard is not None else ''}{SUFFIX}")
         self.counts = counts
+        self.kept: dict[int, str] = {}
+        self._unsaved: dict[int, str] = {}
+        self._saved = time.monotonic()
         self._table, self._names, self._shard = table, names, shard
         self._state = _state(table.source.path)
         validate_writable(self.out)
@@ -154,15 +161,37 @@ class ResumableOutput:
         Raises:
             FileError: the journal cannot be written, or another process writes to it.
         """
+        self._append_line(window)
+        self.kept, self._unsaved = {}, {}
+        for result in window:
+            self.counts.add(result.answer, result.error)
+
+    def keep(self, texts: Mapping[int, str]) -> None:
+        """Take texts of rows of the next window, and save them if the last ones were saved some time ago.
+
+        Raises:
+            FileError: as `append`.
+        """
+        self.kept |= texts
+        self._unsaved |= texts
+        if time.monotonic() - self._saved >= SECONDS:
+            self.save_kept()
+
+    def save_kept(self) -> None:
+        """Save all texts that were taken; raises as `append`."""
+        if self._unsaved:
+            self._append_line(self._unsaved)
+            self._unsaved = {}
+
+    def _append_line(self, line: Sequence[Result] | Mapping[int, str]) -> None:
         with explain_write_errors(self.journal), self.journal.open("ab") as file:
             if file.tell() != self._size:
                 raise FileError(f"{self.journal} is written by another process too: let that one finish")
-            file.write(json.dumps(window).encode() + b"\n")
+            file.write(json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
             self._size = file.tell()
-        for result in window:
-            self.counts.add(result.answer, result.error)
+        self._saved = time.monotonic()
 
     def finish(self) -> None:
         """Write the output and remove the journal; of a shard, the journal is the result.
@@ -195,8 +224,14 @@ class ResumableOutput:
         with explain_write_errors(self.journal):
             self._drop_cut_line()
         try:
-            for result in read_results(self.journal):
-                self.counts.add(result.answer, result.error)
+            for line in _lines(self.journal):
+                if isinstance(line, dict):
+                    self.kept |= {int(row): f"{text}" for row, text in line.items()}
+                    continue
+                self.kept = {}
+                for values in line:
+                    result = Result(*values)
+                    self.counts.add(result.answer, result.error)
             if self.counts.rows > self._table.count:
                 raise ValueError(f"it holds {self.counts.rows:,} rows, the input {self._table.count:,}")
         except (ValueError, TypeError) as error:
@@ -240,11 +275,18 @@ def read_results(journal: Path) -> Iterator[Result]:
     Raises:
         ValueError: it is damaged; or a TypeError.
     """
+    for line in _lines(journal):
+        if not isinstance(line, dict):
+            yield from (Result(*values) for values in line)
+
+
+def _lines(journal: Path) -> Iterator[Any]:
+    """The whole lines after the header: a list of the results of a window, or texts of the next one by row."""
     with journal.open(encoding="utf-8") as file:
         next(file)
         for line in file:
             if line.endswith("\n"):
-                yield from (Result(*values) for values in json.loads(line))
+                yield json.loads(line)
 
 
 def labelled_rows(table: Table, names: Sequence[str], results: Iterable[Result]) -> Iterator[Row]:

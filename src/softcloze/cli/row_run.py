@@ -78,8 +78,8 @@ def resume_output(
         known = InputIdentity(table.source).facts(rows)
         facts = {**known, **purpose, **part, "version of softcloze": version("softcloze")}
         output = ResumableOutput(out, table, names, facts, counts, restart=restart, shard=shard)
-    if counts.rows:
-        progress = f"resuming: {counts.rows:,} of {table.count:,} rows are done already, in "
+    if done := counts.rows + len(output.kept):
+        progress = f"resuming: {done:,} of {table.count:,} rows are done already, in "
         say(errors(), progress, plain(output.journal))
     return output
 
@@ -124,7 +124,9 @@ def write_results(output: ResumableOutput, windows: Generator[list[Result]]) -> 
                 output.append(window)
         output.finish()
     except (KeyboardInterrupt, ServiceError):
-        say(errors(), f"interrupted: {output.counts.rows:,} rows are saved; run the same command again to resume")
+        output.save_kept()
+        done = output.counts.rows + len(output.kept)
+        say(errors(), f"interrupted: {done:,} rows are saved; run the same command again to resume")
         raise
 
 

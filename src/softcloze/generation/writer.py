@@ -1,6 +1,6 @@
 """Write texts after encoded prompts, in batches of similar length."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -102,7 +102,8 @@ class Writer:
         Args:
             prompts: encoded prompts, each with space for `limit` new tokens.
             soft: the soft vectors, or None where the template has none.
-            seed: seed of the drawing with `do_sample`. PyTorch's global generators are restored afterwards.
+            seed: with `do_sample`, the seed of a batch is the sum of this and the index of its first prompt. PyTorch's
+                global generators are restored afterwards.
             follow: called after each token with the index of each prompt of the batch and its new ids so far, which
                 are filled up after their end; with several beams, those of the best. If it returns True, the text is
                 not needed: the batch ends without it. A batch that does not fit into memory is written again, in parts.
@@ -112,18 +113,46 @@ class Writer:
             NonFiniteError: its scores are NaN or infinite; names the reason.
             OutOfMemoryError: a single prompt does not fit into memory.
         """
-        self.backbone.validate_writer()
         written: dict[int, Written] = {}
-        with self.backbone.frozen(), torch.inference_mode(), self._drawing(seed):
+        self.write_batches(prompts, written.update, soft, seed, follow)
+        return [written[i] for i in range(len(prompts))]
+
+    def write_batches(
+        self,
+        prompts: Sequence[EncodedPrompt],
+        receive: Callable[[Mapping[int, Written]], None],
+        soft: SoftInputs | None = None,
+        seed: int = 0,
+        follow: "Follow | None" = None,
+        done: Collection[int] = (),
+    ) -> None:
+        """Write a text after each prompt, and give away those of each batch as soon as it ends.
+
+        Args:
+            prompts: as for `write`, like the arguments that are not named here.
+            receive: takes the texts of a batch by the indices of their prompts.
+            soft: the soft vectors.
+            seed: of the drawing.
+            follow: called after each token.
+            done: indices of all prompts of some batches, which are left out. The others stay as they are.
+
+        Raises:
+            SoftclozeError: as `write`.
+        """
+        self.backbone.validate_writer()
+        with self.backbone.frozen(), torch.inference_mode():
             prompts, soft = with_field_vectors(self.backbone, prompts, soft)
-            inputs = [self._opening(prompt) for prompt in prompts]
+            inputs = [self.opening(prompt) for prompt in prompts]
             prefix = self._shared_prefix(inputs, soft)
             cached = prefix.padded_length if prefix is not None else 0
             lengths = [len(model_input.source or model_input.ids) - cached for model_input in inputs]
 
             def run(batch: list[int]) -> None:
-                new = self._batch(batch, prompts, inputs, soft, prefix, follow)
-                written.update(zip(batch, map(self._finished, new), strict=True))
+                if all(i in done for i in batch):
+                    return
+                with self._drawing(seed + batch[0]):
+                    new = self._batch(batch, prompts, inputs, soft, prefix, follow)
+                receive(dict(zip(batch, map(self._finished, new), strict=True)))
 
             if prefix is not None and self._exceeds_window(inputs):
                 for i in range(len(prompts)):  # without padding after the prefix
@@ -132,9 +161,8 @@ class Writer:
                 copies, known = int(self.options.get("num_beams", 1)), cached // CACHED_PER_TOKEN + self.limit
                 padding = STEP_TOKENS * self.limit
                 run_length_bucketed(lengths, lambda i: copies * (lengths[i] + known), run, MAX_BATCH_TOKENS, padding)
-        return [written[i] for i in range(len(prompts))]
 
-    def _opening(self, prompt: EncodedPrompt) -> ModelInput:
+    def opening(self, prompt: EncodedPrompt) -> ModelInput:
         """The sequence that the model continues; a forced first token takes the place of the tokenizer's own."""
         opening = self.plan.opening(prompt)
         if self.options.get("forced_bos_token_id") is None or not self.plan.begins_after_start:

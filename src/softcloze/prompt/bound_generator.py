@@ -1,6 +1,6 @@
 """A generator's prompt bound to a backbone: the path from examples to written text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -125,6 +125,18 @@ class BoundGenerator:
         """Write an answer for each encoded example, with its tokens and its end; see `Writer.write` for arguments."""
         return self.compiled.writer(self.options(options)).write(prompts, self._inputs(), seed, follow)
 
+    def write_batches(
+        self,
+        prompts: Sequence[EncodedPrompt],
+        receive: Callable[[Mapping[int, Written]], None],
+        options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        done: Collection[int] = (),
+    ) -> None:
+        """Write an answer for each encoded example, batch by batch: see `Writer.write_batches`."""
+        writer = self.compiled.writer(self.options(options))
+        writer.write_batches(prompts, receive, self._inputs(), seed, done=done)
+
     def write(self, examples: Sequence[Example], options: Mapping[str, Any] | None = None, seed: int = 0) -> list[str]:
         """Write an answer for each example; raises as `encode`."""
         return self.write_encoded(self.encode(examples, options), options, seed)
@@ -144,7 +156,11 @@ class BoundGenerator:
         """
         prompts = self.encode(examples, answers=answers)
         with self.backbone.frozen(), torch.no_grad():
-            sums = compute_features(self.compiled.scorer, prompts, self._inputs())[:, 0].double().numpy()
+            sums = (
+                compute_features(self.compiled.scorer(self.prompt.options), prompts, self._inputs())[:, 0]
+                .double()
+                .numpy()
+            )
         counts = np.array([len(prompt.answer) for prompt in prompts])
         result: NDArray[np.float64] = sums / counts
         return result

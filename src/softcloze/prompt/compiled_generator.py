@@ -29,7 +29,6 @@ class CompiledGenerator:
         backbone: the model.
         template: the compiled template.
         plan: the sequences that the model continues with answers.
-        scorer: computes the log-likelihoods of given answers.
         space: white space before an answer, which the model writes and which is not part of it.
         stops: the stop string of the template, if it has one.
         ends: token ids that end an answer.
@@ -63,8 +62,7 @@ class CompiledGenerator:
         backbone.validate_writer()
         validate_layers(template, backbone)
         validate_late_fields(template, backbone)
-        self.plan = AnswerPlan(backbone, answers)
-        self.scorer = Scorer(backbone, self.plan)
+        self.plan, self._answers = AnswerPlan(backbone, answers), answers
         self.space, self.ends = answers.space, answers.end_ids
         self.stops = (answers.stop,) if answers.stop is not None else ()
         positions = getattr(backbone.model.config, "max_position_embeddings", None)
@@ -121,6 +119,15 @@ class CompiledGenerator:
                 "forced_bos_token_id is the first token of a decoder that writes from its start, as the language of an "
                 "mBART model; here the answer follows other tokens, so leave it out"
             )
+
+    def scorer(self, options: Mapping[str, Any]) -> Scorer:
+        """A scorer of given answers, after the token that `options` force in front of them.
+
+        Raises:
+            ParameterError: as `validate_options`.
+        """
+        self.validate_options(options)
+        return Scorer(self.backbone, AnswerPlan(self.backbone, self._answers, options.get("forced_bos_token_id")))
 
     def writer(self, options: Mapping[str, Any]) -> Writer:
         """A writer of answers; `options` as checked by `validate_options`.

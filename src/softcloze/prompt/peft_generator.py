@@ -35,12 +35,14 @@ def to_peft(prompt: "GeneratorPrompt", path: str | PathLike[str], backbone: Back
         )
     compiled = CompiledGenerator(prompt.template, backbone, prompt.max_length, prompt.chat_options)
 
+    writer = compiled.writer(prompt.options)
+
     def last_state(example: EncodedPrompt) -> ModelInput:
-        opening = compiled.plan.opening(example)
+        opening = writer.opening(example)
         return replace(opening, state=(len(opening.ids) - 1,))
 
     def readme(front: Front, example: EncodedPrompt) -> str:
-        opening = compiled.plan.opening(example)
+        opening = writer.opening(example)
         return _readme(front, prompt, compiled, opening.ids if opening.source else (), folder)
 
     return export_front(prompt, compiled.template, backbone, folder, last_state, readme)

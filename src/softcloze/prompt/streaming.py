@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from softcloze.prompt.rows import encode_each
 from softcloze.verbalizer import Label
 
 if TYPE_CHECKING:
+    from softcloze.generation import Written
     from softcloze.prompt.bound_generator import BoundGenerator
 
 # rows sorted by length and scored together: enough to fill batches with rows of similar length, few enough that a
@@ -126,6 +128,8 @@ def write_rows(
     seed: int = 0,
     first: int = 0,
     window: int = WRITING_WINDOW,
+    kept: Mapping[int, str] = MappingProxyType({}),
+    keep: "Callable[[Mapping[int, str]], None]" = lambda texts: None,
 ) -> Iterator[WrittenRow]:
     """Write a text for rows, one window after the other.
 
@@ -133,22 +137,39 @@ def write_rows(
         bound: a prompt that writes, bound to its model.
         rows: examples; any other value becomes a row with an error.
         options: changes of the options of writing of the prompt.
-        seed: with `do_sample`, the seed of the window is the sum of this and the index of its first row.
+        seed: with `do_sample`, the seed of a window is the sum of this and the index of its first row.
         first: index of the first row; from the start of a window on, texts are those of a run over all rows.
         window: rows that are sorted by length and written together.
+        kept: texts that `keep` got for the first window in an interrupted run, by row.
+        keep: takes the texts of each batch by row, which may be long before the window ends.
 
     Raises:
         ParameterError: an option is unknown or has a wrong value.
     """
     checked = bound.options(options)
     for start, examples, encoded in _windows(lambda batch: bound.encode(batch, checked), rows, window, first):
-        good = [item for item in encoded if not isinstance(item, SoftclozeError)]
-        texts = iter(bound.write_encoded(good, checked, seed + start))
+        good = {row: item for row, item in enumerate(encoded, start) if not isinstance(item, SoftclozeError)}
+        texts = _KeptTexts([*good], kept, keep)
+        bound.write_batches([*good.values()], texts.receive, checked, seed + start, texts.done)
         for row, (example, item) in enumerate(zip(examples, encoded, strict=True), start=start):
             if isinstance(item, SoftclozeError):
                 yield WrittenRow(row, example, None, str(item))
             else:
-                yield WrittenRow(row, example, next(texts), cut=item.cut, dropped=item.dropped)
+                yield WrittenRow(row, example, texts.by_row[row], cut=item.cut, dropped=item.dropped)
+
+
+class _KeptTexts:
+    """The texts of a window by row, of which some are known from an interrupted run."""
+
+    def __init__(self, rows: Sequence[int], kept: Mapping[int, str], keep: Callable[[Mapping[int, str]], None]):
+        self._rows, self._keep = rows, keep
+        self.by_row = {row: kept[row] for row in rows if row in kept}
+        self.done = {i for i, row in enumerate(rows) if row in kept}
+
+    def receive(self, batch: Mapping[int, "Written"]) -> None:
+        new = {self._rows[i]: written.text for i, written in batch.items()}
+        self.by_row |= new
+        self._keep(new)
 
 
 def _windows(

@@ -1,5 +1,7 @@
 """Scoring plan for answers as free text."""
 
+from dataclasses import replace
+
 from softcloze.backbone import Backbone
 from softcloze.encoding import AnswerFormat, EncodedPrompt
 from softcloze.scoring.families import answer_input_of
@@ -16,9 +18,17 @@ class AnswerPlan(Plan):
     normalised = True
     words = ((),)  # one sum for each prompt, of ids that are its own
 
-    def __init__(self, backbone: Backbone, answers: AnswerFormat):
-        """Plan for answers in this format."""
-        self._backbone, self._answers = backbone, answers
+    def __init__(self, backbone: Backbone, answers: AnswerFormat, forced: int | None = None):
+        """Plan for answers in this format.
+
+        Args:
+            backbone: the model.
+            answers: position and end of the answers.
+            forced: a token after a decoder's start, in place of what the tokenizer puts in front of a text; None for
+                that. It is not scored.
+        """
+        self._backbone = backbone
+        self._answers = answers if forced is None else replace(answers, opening=(forced,))
 
     @property
     def begins_after_start(self) -> bool:
