@@ -156,6 +156,60 @@ def test_without_two_labels_there_is_no_classifier_yet(folder, say, capsys):
     assert run_here(*LABEL[:-1], "--finish") == 2
 
 
+def test_results_of_an_earlier_call_are_not_taken_for_new_ones(folder, say, capsys):
+    results = Path("films.labelling")
+    assert say("1", "2", "1", "2", "f") == 0
+    old = (results / "predicted.csv").read_bytes()
+    assert say("u", "u", "u", "f") == 0  # one label is left
+    for shown in (capsys.readouterr().out, (results / "labelling.html").read_text("utf-8")):
+        assert (
+            "he folder still has prompt and predicted.csv of an earlier call, made from 4 labels; there are 1 now"
+            in " ".join(shown.split())
+        )
+    assert (results / "predicted.csv").read_bytes() == old and len(labelled_texts()) == 1
+    assert say("2", "1", "2", "f") == 0
+    assert "earlier call" not in capsys.readouterr().out + (results / "labelling.html").read_text("utf-8")
+    several = ["label", "films.csv", *LABEL[2:], "--multi-label", "--out", "several"]
+    assert say("1", "2", "1,2", "f", "u", "u", "f", command=several) == 0
+    assert "of an earlier call, made from 3 labels" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_label_is_renamed(folder, say, capsys):
+    table = pandas.read_csv("films.csv")
+    table["label"] = ["negative", *[None] * 24]
+    table.to_csv("films.csv", index=False)
+    assert say("1", "2", "=", "neg", "so-so", "2", "=", "so", "positive", "u", "u", "1", "f") == 0
+    captured = capsys.readouterr()
+    assert "taken back: negative has its name again" in captured.out
+    assert "are the only labels" in captured.out  # of the two, which would be one
+    command = [*LABEL[:-1], "--rename", "negative=a=b", "--finish"]
+    assert (
+        run_here(*command) == run_here(*command) == 0
+    )  # the labels of the command and of the file come by the new name
+    assert capsys.readouterr().err.count("'negative' is now 'a=b': 2 rows labelled so") == 1
+    assert sorted(labelled_texts().label) == ["a=b"] * 2 + ["positive"] * 2
+    assert {*pandas.read_csv("films.labelling/predicted.csv").predicted.dropna()} <= {"a=b", "positive"}
+    assert run_here(*LABEL, "--rename", "negative") == run_here(*LABEL, "--rename", "no=yes") == 2
+    err = capsys.readouterr().err
+    assert "expected OLD=NEW" in err and "there is no label 'no'" in err
+
+
+def test_two_answers_with_several_labels_are_decided(folder, say, capsys):
+    command = [*LABEL, "--multi-label"]
+    assert say("u", command=[*command, "--name", "ann"]) == 0
+    journal = folder / "films.labelling" / "journal.jsonl"
+    shown = json.loads(journal.read_text().splitlines()[-1])
+    answer = {"event": "answer", "index": shown["index"], "labels": ["negative"], "name": "bo", "time": 0}
+    with journal.open("a") as file:
+        for event in (answer, {**answer, "labels": ["positive"], "name": "ann"}):
+            file.write(json.dumps(event) + "\n")
+    assert say("d", "no such", "1,2", "d", command=[*command, "--name", "ann"]) == 0
+    out = capsys.readouterr().out
+    assert "labels positive (by ann)" in out and "bo answered negative: which one is right?" in out
+    assert "1 text decided" in out and "nobody gave other labels than somebody else" in out
+    assert answers()[-1] | {"time": 0} == answer | {"labels": LABELS, "name": "ann", "corrects": True}
+
+
 def test_a_template_with_a_column_of_another_name(folder, say, capsys):
     """A long text is folded, and all of it is shown on request; the commands that come next name the column."""
     long = " ".join(f"word{i}" for i in range(500))

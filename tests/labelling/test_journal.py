@@ -13,6 +13,10 @@ def answer(index, *labels, name="", time=0.0):
     return {"event": "answer", "index": index, "labels": [*labels], "name": name, "time": time}
 
 
+def renamed(old, new, name=""):
+    return {"event": "rename", "old": old, "new": new, "name": name, "time": 0.0}
+
+
 UNDO = {"event": "undo", "name": "", "time": 0.0}
 START = {
     "event": "start",
@@ -78,6 +82,56 @@ def test_undo_brings_back_the_answer_before():
     assert record.last_of("Ada").labels == ("b",)
 
 
+def labels_of(record):
+    return {index: given.labels for index, given in record.given.items()}
+
+
+def test_a_renamed_label_has_its_new_name_everywhere_until_that_is_taken_back():
+    before = [START, answer(0, "a"), answer(1, "b", name="Ada"), answer(1, "a"), answer(2, "b")]
+    record = replayed(*before, renamed("b", "c"))
+    assert record.labels == ["a", "c"] and record.renamed == {"b": "c"}
+    assert labels_of(record) == {0: ("a",), 1: ("a",), 2: ("c",)}
+    record.apply(answer(3, "a", name="Ada"))
+    record.apply({**UNDO, "name": "Ada"})
+    record.apply({**UNDO, "name": "Ada"})  # neither of which is the renaming
+    assert labels_of(record) == {0: ("a",), 1: ("a",), 2: ("c",)}
+    answered = record.answered
+    record.apply(UNDO)
+    assert (record.labels, record.renamed, record.answered) == (["a", "b"], {}, answered + 1)
+    assert labels_of(record) == {0: ("a",), 1: ("a",), 2: ("b",)}
+    record.apply(UNDO)
+    assert labels_of(record) == {0: ("a",), 1: ("a",)}
+
+
+def test_two_labels_become_one_and_two_again():
+    several = {**START, "labels": ["a", "b", "c"], "multi_label": True}
+    before = [several, answer(0, "a", "b"), answer(1, "c"), answer(2, "b", name="Ada")]
+    record = replayed(*before, renamed("c", "b"), renamed("b", "a", name="Ada"), answer(3, "a"))
+    assert labels_of(record) == {0: ("a",), 1: ("a",), 2: ("a",), 3: ("a",)}
+    assert record.labels == ["a"] and record.renamed == {"c": "a", "b": "a"}
+    record.apply({**UNDO, "name": "Ada"})
+    assert labels_of(record) == {0: ("a", "b"), 1: ("b",), 2: ("b",), 3: ("a",)}
+    record.apply(UNDO)
+    record.apply(UNDO)
+    assert labels_of(record) == {0: ("a", "b"), 1: ("c",), 2: ("b",)}
+    record.apply({"event": "label", "label": "d", "name": "", "time": 0.0})
+    record.apply(renamed("a", "e"))
+    record.apply({"event": "label", "label": "a", "name": "", "time": 0.0})
+    assert record.labels == ["e", "b", "c", "d", "a"] and record.renamed == {}
+
+
+def test_people_who_agree_by_the_new_name_no_longer_disagree():
+    shown = {"event": "ask", "index": 0, "how": "random", "name": "Ada", "until": 0.0}
+    record = replayed(START, shown, answer(0, "a", name="Bob"), answer(0, "b", name="Ada"))
+    assert record.given[0].other.labels == ("a",)
+    record.apply(renamed("b", "c"))
+    assert (record.given[0].labels, record.given[0].other.labels) == (("c",), ("a",))
+    record.apply(renamed("c", "a"))
+    assert (record.given[0].labels, record.given[0].other) == (("a",), None)
+    decided = {**answer(0, "b", name="Ada"), "corrects": True}
+    assert replayed(START, shown, answer(0, "a", name="Bob"), decided).given[0].other is None
+
+
 def test_skipped_texts_are_no_answers():
     record = replayed(answer(0, "a"), {"event": "skip", "index": 1, "name": "", "time": 1.0})
     assert [given.index for given in record.answers()] == [0]
@@ -96,6 +150,7 @@ def test_skipped_texts_are_no_answers():
         (answer(0, None), "labels"),
         (answer(0, "a", time=1e300), "seconds since 1970"),
         ({**UNDO, "name": None}, "undo.name"),
+        ({**renamed("a", "b"), "new": None}, "rename.new"),
     ],
 )
 def test_an_event_that_is_damaged_or_of_another_version_is_named(event, problem):

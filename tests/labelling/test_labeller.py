@@ -12,6 +12,7 @@ from support import models
 
 from softcloze import Labeller, PromptClassifier
 from softcloze.errors import ArtifactError, DataError, ParameterError
+from softcloze.labelling.sentences import estimate_sentence
 
 TEXTS = [*models.SENTENCES, *(f"{text} {text}" for text in models.SENTENCES)]
 LABELS = ["positive", "negative"]
@@ -127,6 +128,69 @@ def test_two_answers_to_one_text_after_a_lease_are_both_kept(tmp_path, monkeypat
     ada.tell(question.index, "negative", name="Ada")
     assert bob.tell(question.index, "positive", name="Bob") is None  # decided
     assert not any(row.other for row in ada.labelled())
+
+
+def test_who_corrects_among_the_doubts_a_text_whose_lease_ended_decides(tmp_path, monkeypatch):
+    ada, bob = (labeller(tmp_path) for _ in range(2))
+    (question,) = ada.ask(name="Ada")
+    now = time.time()
+    monkeypatch.setattr("softcloze.labelling.labeller.time.time", lambda: now + 601)
+    bob.tell(question.index, "positive", name="Bob")
+    assert ada.tell(question.index, "negative", name="Ada", corrects=True) is None
+    assert ada.disputes() == bob.disputes() == []
+    assert [(row.label, row.name) for row in bob.labelled()] == [("negative", "Ada")]
+
+
+def test_a_label_is_renamed_for_everybody_and_in_the_classifier(tmp_path):
+    labels = {"positive": "good", "negative": "bad", "neither": "film"}
+    made, other = (labeller(tmp_path, labels=labels) for _ in range(2))
+    answered(made, 12)
+    before = made.estimate()
+    made.rename("negative", "poor", name="")
+    assert other.labels == made.labels == ("positive", "poor", "neither")
+    assert {*made.guess(0)} == {"positive", "poor", "neither"}
+    assert made.ask()
+    assert made.estimate().balanced_accuracy >= 0 and before.texts == made.estimate().texts
+    assert made.classifier().classes_.tolist() == ["poor", "positive"] == [*sorted(made.predict_rest().classes)]
+    again = labeller(tmp_path, labels=labels)  # as the same command
+    assert (again.labels, again.renamed) == (made.labels, {"negative": "poor"})
+    assert again.read().classifier().prompt_.verbalizer.words[0] == ("bad",)
+    with pytest.raises(ParameterError, match="there is no label 'negative'"):
+        other.tell(0, "negative")
+    other.add_label("negative")
+    other.rename("neither", "poor", name="Bob")
+    assert other.counts() == {"positive": made.counts()["positive"], "poor": made.counts()["poor"], "negative": 0}
+    other.rename("poor", "Negative.", name="Bob")
+    other.add_label("Poor")
+    with pytest.raises(DataError, match="give it another name"):
+        other.undo(name="Bob")
+    assert other.labels == ("positive", "Negative.", "negative", "Poor")
+    for old, new, error in [("no", "x", "no label 'no'"), ("Poor", "Poor", "has this name"), ("Poor", "", "label")]:
+        with pytest.raises((ParameterError, DataError), match=error):
+            other.rename(old, new)
+    small = labeller()
+    with pytest.raises(ParameterError, match="the only labels"):
+        small.rename("negative", "positive")
+
+
+def test_two_answers_with_several_labels_are_reviewed(tmp_path, monkeypatch):
+    ada, bob = (labeller(tmp_path, multi_label=True) for _ in range(2))
+    (question,) = ada.ask(name="Ada")
+    now = time.time()
+    monkeypatch.setattr("softcloze.labelling.labeller.time.time", lambda: now + 601)
+    bob.tell(question.index, ["positive", "negative"], name="Bob")
+    assert ada.tell(question.index, [], name="Ada").labels == ("positive", "negative")
+    (text,) = bob.disputes()
+    assert (text.labels, text.name, text.other.name) == ((), "Ada", "Bob")
+    bob.tell(question.index, ["negative"], name="Bob", corrects=True)
+    assert ada.disputes() == []
+
+
+def test_an_estimate_from_chosen_texts_never_stands_without_the_word():
+    made = answered(labeller(), 12)
+    assert made.estimate().is_biased
+    for shown in (repr(made.estimate()), f"{made.estimate()}", estimate_sentence(made.estimate())):
+        assert "biased" in shown.lower()
 
 
 def test_states_are_read_once(tmp_path, monkeypatch):

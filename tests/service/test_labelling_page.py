@@ -166,7 +166,7 @@ def test_doubtful_labels_are_mended_and_the_estimate_shown(tmp_path):
         assert "data-due" in post(client).text
         measured = post(client, "quality").text
         assert "<polyline" in measured
-        assert f"{made.estimate().balanced_accuracy:.0%}" in measured
+        assert f"{made.estimate().balanced_accuracy:.0%}</p>" in measured
         assert "data-due" not in measured
 
         first = post(client, "doubts")
@@ -196,6 +196,37 @@ def test_several_labels_or_none(tmp_path):
             assert made.labelled()[-1].labels == tuple(made.labels[number] for number in chosen)
         assert post(client, "guess", index=index(post(client))).status_code == 200
         assert 'id="quality"' not in post(client).text
+
+
+def test_two_answers_with_several_labels_are_looked_through(tmp_path, monkeypatch):
+    made = labeller(tmp_path, multi_label=True)
+    with opened(made) as client:
+        shown = index(post(client, name="Ada"))
+        made.tell(shown, ["positive", "neutral"], name="Bob")
+        late = post(client, "save", name="Ada", index=shown, label=[1])
+        assert "Bob had answered positive, neutral meanwhile." in said(late)
+        first = post(client, "doubts", name="Ada")
+        assert (stage(first), index(first)) == ("doubt", shown)
+        assert "Bob answered positive, neutral to the same text. The marked labels are" in first.text
+        assert re.findall(r'value="(\d)"[^>]* checked', first.text) == ["1"]
+        after = post(client, "save", name="Ada", index=shown, label=[0], queue=str(shown))
+        assert (stage(after), made.disputes()) == ("question", [])
+        assert made.labelled()[0].labels == ("positive",)
+        assert "No two people gave different labels" in post(client, "doubts", name="Ada").text
+
+
+def test_a_page_with_former_labels_saves_nothing(tmp_path):
+    made = labeller(tmp_path)
+    with opened(made) as client:
+        shown, number = index(post(client, name="Bob")), made.renamings
+        ada = post(client, "rename", name="Ada", old_label=1, new_name="neutral", renamings=number)
+        assert said(ada) == "negative is now neutral."
+        late = post(client, None, name="Bob", index=shown, label=1, renamings=number)  # was "negative"
+        assert (index(late), made.labelled()) == (shown, [])
+        assert said(late).startswith("A label was renamed meanwhile")
+        assert said(post(client, "undo", name="Ada")) == "Taken back: negative has its name again."
+        by_enter = post(client, "add", name="Ada", new_name="fair", new_label="", old_label=2)
+        assert (said(by_enter), made.labels) == ("neutral is now fair.", ("positive", "negative", "fair"))
 
 
 def test_the_reading_is_shown_and_its_failure(monkeypatch):

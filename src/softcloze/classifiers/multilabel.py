@@ -144,7 +144,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
 
-        soft, training = None, dict[str, Any]()
+        soft, training = None, dict[str, Any](examples=len(examples))
         self._cached = None
         if compiled.template.blocks:
             soft = initial_vectors(

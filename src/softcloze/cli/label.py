@@ -62,6 +62,14 @@ def label(
         str,
         typer.Option(help="Column for the labels. Rows that have one in the file already are labelled with it."),
     ] = "label",
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW",
+            help="Give a label another name, repeated for several; two labels of one name become one. "
+            "The key u takes it back.",
+        ),
+    ] = None,
     name: Annotated[
         str, typer.Option(help="Your name; people with different names are shown different rows at the same time.")
     ] = "",
@@ -150,6 +158,8 @@ def label(
         random_state=seed,
     )
     _take_given(labeller, given, label_column)
+    for change in rename or ():
+        _rename(labeller, change, name)
     write = Results(labeller, rows, folder, budget if automatic else None)
     with labeller:
         if finish:
@@ -212,12 +222,33 @@ def _validate_service() -> None:
 
 
 def _take_given(labeller: "Labeller", given: "dict[int, str | list[str]]", column: str) -> None:
-    """Take the labels that rows have."""
+    """Take the labels that rows have, by the names that these have now."""
+    names = labeller.renamed
+
+    def now(found: str | list[str]) -> Any:  # noqa: ANN401 - as it came
+        return str(names.get(found, found)) if isinstance(found, str) else [str(names.get(one, one)) for one in found]
+
+    given = {index: now(found) for index, found in given.items()}
     for one in _different(given):
         labeller.add_label(one)
     taken = labeller.take(given)
     if taken:
         say(errors(), f"{counted(taken, 'row')} labelled already, in ", plain(repr(column)))
+
+
+def _rename(labeller: "Labeller", change: str, name: str) -> None:
+    """Rename a label as OLD=NEW says; nothing happens if that was done before."""
+    parts = change.split("=")
+    pairs = [("=".join(parts[:i]).strip(), "=".join(parts[i:]).strip()) for i in range(1, len(parts))]
+    if not pairs or not all(pairs[0]):
+        raise CommandError(f"--rename is {change!r:.80}; expected OLD=NEW, as in delivery=shipping")
+    known, renamed = labeller.labels, labeller.renamed
+    old, new = next((pair for pair in pairs if pair[0] in known or pair[0] in renamed), pairs[0])
+    if old not in known and renamed.get(old) == new:
+        return
+    labeller.rename(old, new, name=name)
+    number = labeller.counts()[new]
+    say(errors(), plain(repr(old)), " is now ", plain(repr(new)), f": {counted(number, 'row')} labelled so")
 
 
 def _read(labeller: "Labeller", model: str) -> None:

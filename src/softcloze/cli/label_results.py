@@ -1,7 +1,7 @@
 """Results of `softcloze label`: labelled rows, a saved prompt, predictions for the other rows, and a page."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from softcloze.cli.console import plain, results, say
 from softcloze.cli.delimited import Row
 from softcloze.cli.label_rows import WRITTEN, LabelRows
 from softcloze.cli.output_files import writer_for
-from softcloze.errors import DataError
+from softcloze.errors import DataError, SoftclozeError
 from softcloze.files import replacing_file, resolve
 from softcloze.formatting import counted
 
@@ -43,8 +43,10 @@ class Results:
 
         Returns:
             "rows": number of all rows; "labelled" and "predicted": numbers of those; "counts": label to labelled rows;
-            "estimate": the fields of `Estimate`, or None; "files": paths of "labelled", "prompt", "predicted" and
-            "page", as far as they are written; "problem": why there is no classifier, or None; "next": commands to run.
+            "estimate": `Estimate.facts`, or None; "files": paths of "labelled", "prompt", "predicted" and "page", as
+            far as they are written; "problem": why there is no classifier, or None; "earlier": None, or the classifier
+            and the predictions of an earlier call, which stay if there is none now, in a sentence; "next": commands to
+            run.
 
         Raises:
             FileError: a file cannot be written.
@@ -54,11 +56,11 @@ class Results:
         files = {"labelled": folder / LABELLED}
         self._write_labelled(files["labelled"])
         several = self.labeller.multi_label
-        predictions, problem = None, None
+        predictions, problem, earlier = None, None, None
         try:
             classifier: Any = self.labeller.classifier(automatic=self.budget is not None, budget=self.budget)
         except DataError as error:
-            problem = str(error)
+            problem, earlier = str(error), self._earlier(folder)
         else:
             classifier.save(folder / PROMPT)
             predictions = self.labeller.predict_rest(classifier if self.budget is not None or several else None)
@@ -68,7 +70,12 @@ class Results:
 
         files["page"] = folder / PAGE
         write_labelling_report(
-            self.labeller, files["page"], source=str(self.rows.table.source), predictions=predictions, problem=problem
+            self.labeller,
+            files["page"],
+            source=str(self.rows.table.source),
+            predictions=predictions,
+            problem=problem,
+            earlier=earlier,
         )
         estimate = None if several else self.labeller.estimate()
         return {
@@ -76,11 +83,28 @@ class Results:
             "labelled": len(self.labeller.labelled()),
             "predicted": len(predictions) if predictions is not None else 0,
             "counts": {str(label): count for label, count in self.labeller.counts().items()},
-            "estimate": asdict(estimate) if estimate is not None else None,
+            "estimate": estimate.facts() if estimate is not None else None,
             "files": {name: str(path) for name, path in files.items()},
             "problem": problem,
+            "earlier": earlier,
             "next": self._next_commands(files),
         }
+
+    def _earlier(self, folder: Path) -> str | None:
+        """Say from how many labels the classifier and the predictions in the folder are; None if there are none."""
+        from softcloze.prompt import Prompt
+
+        names = [name for name in (PROMPT, PREDICTED) if (folder / name).exists()]
+        if not names:
+            return None
+        try:
+            texts = counted(int(Prompt.load(folder / PROMPT).training["examples"]), "label")
+        except (SoftclozeError, KeyError, TypeError, ValueError):
+            texts = "an unknown number of labels"
+        return (
+            f"the folder still has {' and '.join(names)} of an earlier call, made from {texts}; there are "
+            f"{len(self.labeller.labelled()):,} now, and these files stay as they are until there is a classifier again"
+        )
 
     def _write_labelled(self, path: Path) -> None:
         """Write the labelled rows with all their columns, in the order of the file."""
@@ -145,6 +169,8 @@ def say_results(found: dict[str, Any]) -> None:
     say(console, "the page: ", plain(_short(files["page"]), "bold"))
     if found["problem"] is not None:
         say(console, "no classifier yet: ", plain(found["problem"]))
+    if found["earlier"] is not None:
+        say(console, plain(found["earlier"]))
     if found["next"]:
         say(console, "next, with rows of your own:")
     for command in found["next"]:

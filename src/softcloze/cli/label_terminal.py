@@ -14,6 +14,7 @@ from softcloze.cli.label_view import (
     guess_line,
     other_answer,
     show_commands,
+    show_dispute,
     show_doubt,
     show_keys,
     show_question,
@@ -51,6 +52,7 @@ class TerminalSession:
         self._name, self._finish = name, finish
         self._question: Question | None = None
         self._chosen: list[Label] = []  # of several labels
+        self._labels: tuple[Label, ...] = ()  # on the screen, whose keys stay theirs if somebody renames one meanwhile
         self._standing = _Standing(labeller)
 
     def run(self) -> None:
@@ -62,6 +64,8 @@ class TerminalSession:
                 self._act(key)
             except SoftclozeError as error:
                 self._say(Text("error: ", "red"), plain(error))
+                if self._question is not None:
+                    self._show_labels()
         self._standing.join()
 
     def _act(self, key: str) -> None:
@@ -84,6 +88,8 @@ class TerminalSession:
                     self._say("  noted")
             case "+":
                 self._add_label()
+            case "=":
+                self._rename()
             case "/":
                 self._answer_by_name(self._keys.line("label (its beginning is enough): ") or "")
             case "v" if question is not None:
@@ -104,6 +110,7 @@ class TerminalSession:
         self._question, self._chosen = next(iter(self._labeller.ask(name=self._name)), None), []
         if before:
             self._say(Text("→ ", "bold"), before)
+        self._labels = self._labeller.labels
         if self._question is None:
             self._say("no text is left to label", Text("; others may be shown some now", "dim"))
             self._say("f writes the results, d shows doubtful labels, u takes the last answer back, q quits")
@@ -116,14 +123,15 @@ class TerminalSession:
 
     def _show_labels(self, counts: "Mapping[Label, int] | None" = None) -> None:
         counts = counts if counts is not None else self._labeller.counts()
+        self._labels = tuple(counts)
+        self._chosen = [label for label in self._chosen if label in counts]
         show_keys(self._console, self._label_keys(), counts, self._chosen)
 
     def _label_keys(self) -> "dict[str, Label]":
         """The labels by their keys; in lines by their numbers."""
-        labels = self._labeller.labels
         if not self._keys.are_single:
-            return {str(number): label for number, label in enumerate(labels, start=1)}
-        return dict(zip(LABEL_KEYS, labels, strict=False))
+            return {str(number): label for number, label in enumerate(self._labels, start=1)}
+        return dict(zip(LABEL_KEYS, self._labels, strict=False))
 
     def _answer(self, key: str) -> None:
         """Take a label, or several, by keys, numbers or names."""
@@ -138,13 +146,14 @@ class TerminalSession:
                 self._tell_several(self._chosen)
             elif key in labels:
                 self._toggle(labels[key])
-        elif key in ("", "-"):
-            self._tell_several(self._chosen)
-        else:
-            named = [self._find(part.strip(), labels) for part in key.split(",") if part.strip()]
-            found = [label for label in named if label is not None]
-            if len(found) == len(named):
-                self._tell_several(found)
+        elif (found := self._named(key)) is not None:
+            self._tell_several(found)
+
+    def _named(self, line: str) -> "list[Label] | None":
+        """The labels in a line, none for "-" or an empty one; None, with a message, if one of them is no label."""
+        parts = [part.strip() for part in line.split(",") if part.strip() not in ("", "-")]
+        found = [self._find(part, self._label_keys()) for part in parts]
+        return [label for label in found if label is not None] if None not in found else None
 
     def _answer_by_name(self, name: str) -> None:
         label = self._find(name.strip(), self._label_keys()) if name.strip() else None
@@ -191,9 +200,14 @@ class TerminalSession:
             self._next(Text.assemble(named, other_answer(other)))
 
     def _undo(self) -> None:
+        from softcloze.labelling import Renamed
+
         taken_back = self._labeller.undo(name=self._name)
         if taken_back is None:
             self._say("there is no answer of yours to take back")
+        elif isinstance(taken_back, Renamed):
+            again = f"taken back: {one_line(taken_back.old)} has its name again"
+            self._next(plain(again))
         else:
             self._next("taken back")
 
@@ -203,31 +217,42 @@ class TerminalSession:
             self._labeller.add_label(label, name=self._name)
             self._show_labels()
 
+    def _rename(self) -> None:
+        """Give a label another name, or that of another label, which it then is."""
+        named = (self._keys.line("rename which label (its beginning is enough): ") or "").strip()
+        label = self._find(named, self._label_keys()) if named else None
+        new = (self._keys.line(f"new name of {one_line(label)}: ") or "").strip() if label is not None else ""
+        if label is not None and new:
+            self._labeller.rename(label, new, name=self._name)
+            self._show_labels()
+
     def _say_estimate(self) -> None:
-        from softcloze.labelling.sentences import estimate_sentence, forecast_sentence
+        from softcloze.labelling.sentences import curve_sentence, estimate_sentence, forecast_sentence
 
         if self._labeller.multi_label:
             self._say("there is no estimate where texts have several labels")
             return
-        self._say("  ", estimate_sentence(self._labeller.estimate()))
-        points = [
-            f"{percent(point.balanced_accuracy, 0)} with {point.texts}" for point in self._labeller.learning_curve()
-        ]
-        if points:
-            self._say("  ", f"So far: {', '.join(points)} labelled texts.")
-        if sentence := forecast_sentence(self._labeller.forecast()):
-            self._say("  ", sentence)
+        estimate, curve = self._labeller.estimate(), self._labeller.learning_curve()
+        is_biased = estimate is not None and estimate.is_biased
+        for sentence in (
+            estimate_sentence(estimate),
+            curve_sentence(curve, is_biased=is_biased),
+            forecast_sentence(self._labeller.forecast()),
+        ):
+            if sentence:
+                self._say("  ", sentence)
 
     def _review(self) -> None:
         """Show labelled texts, those first whose label is doubtful, and take new labels for them."""
         if self._labeller.multi_label:
-            self._say("there are no doubts where texts have several labels")
+            self._settle()
             return
         doubts = [doubt for doubt in self._labeller.doubts(DOUBTS) if doubt.is_doubtful]
         commands = {ENTER: "keep", "v": "whole text", "q": "back to labelling"}
         changed = 0
         for number, doubt in enumerate(doubts, start=1):
             show_doubt(self._console, self._labeller, doubt, f"doubtful label {number} of {len(doubts)}")
+            self._labels = self._labeller.labels
             keys = self._label_keys()
             show_keys(self._console, keys, {})
             show_commands(self._console, commands)
@@ -237,13 +262,39 @@ class TerminalSession:
                 break
             label = keys.get(key) if key in keys or key in ("", ENTER, " ") else self._find(key, keys)
             if label is not None and label != doubt.label:
-                self._labeller.tell(doubt.index, label, name=self._name)
+                self._labeller.tell(doubt.index, label, name=self._name, corrects=True)
                 changed += 1
                 self._say(Text("→ ", "bold"), plain(one_line(label), "bold"))
             elif doubt.other is not None and (label is not None or key in (ENTER, "")):
-                self._labeller.tell(doubt.index, doubt.label, name=self._name)  # decided
+                self._labeller.tell(doubt.index, doubt.label, name=self._name, corrects=True)  # decided
         self._say(f"{counted(changed, 'label')} changed" if doubts else "no label is doubtful so far")
         self._next()
+
+    def _settle(self) -> None:
+        """Show the texts with several labels on which two people do not agree; the marked labels are the answer."""
+        disputes, settled = self._labeller.disputes(), 0
+        for number, text in enumerate(disputes, start=1):
+            self._chosen = [*text.labels]
+            show_dispute(self._console, text, f"two answers, text {number} of {len(disputes)}")
+            self._show_labels()
+            show_commands(self._console, {ENTER: "take the marked ones", "s": "leave it", "q": "back to labelling"})
+            if (key := self._mark()) in (None, "q", ESCAPE):
+                break
+            if key == ENTER:
+                self._labeller.tell(text.index, self._chosen, name=self._name, corrects=True)
+                settled += 1
+        self._say(f"{counted(settled, 'text')} decided" if disputes else "nobody gave other labels than somebody else")
+        self._next()
+
+    def _mark(self) -> str | None:
+        """Mark labels by keys, or by a line with all of them, until Enter or another command."""
+        while (key := self._keys.read()) not in (None, "s", "q", ESCAPE, ENTER, ""):
+            if self._keys.are_single and key in self._label_keys():
+                self._toggle(self._label_keys()[key])
+            elif not self._keys.are_single and (found := self._named(key)) is not None:
+                self._chosen = found
+                return ENTER
+        return ENTER if key == "" else key
 
     def _say(self, *parts: str | Text) -> None:
         say(self._console, *parts)
@@ -265,11 +316,9 @@ class _Standing:
             self._at = labelled
             self._thread = Thread(target=self._compute, name="softcloze-estimate", daemon=True)
             self._thread.start()
-        found = self._estimate
-        if found is None:
-            return ""
-        low, high = percent(found.low, 0), percent(found.high, 0)
-        return f" · balanced accuracy {percent(found.balanced_accuracy, 0)} ({low} to {high})"
+        from softcloze.labelling.sentences import standing
+
+        return f" · {standing(self._estimate)}" if self._estimate is not None else ""
 
     def join(self) -> None:
         """Wait for the thread."""

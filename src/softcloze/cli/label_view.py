@@ -12,7 +12,7 @@ from softcloze.formatting import counted, one_line, percent
 
 if TYPE_CHECKING:
     from softcloze.data import Example
-    from softcloze.labelling import Doubt, Labeller, OtherAnswer, Question
+    from softcloze.labelling import Doubt, LabelledText, Labeller, OtherAnswer, Question
     from softcloze.verbalizer import Label
 
 WHY = {
@@ -121,9 +121,7 @@ def show_doubt(console: Console, labeller: "Labeller", doubt: "Doubt", place: st
         )
     )
     if doubt.other is not None:
-        who = one_line(doubt.other.name) or "somebody else"
-        labels = ", ".join(map(one_line, doubt.other.labels))
-        console.print(Text.assemble("  ", plain(who), " answered ", plain(labels, "bold"), ": which one is right?"))
+        _show_other(console, doubt.other)
     if doubt.neighbours:
         console.print("  the most similar labelled texts:", style="dim")
     for near in doubt.neighbours:
@@ -133,6 +131,25 @@ def show_doubt(console: Console, labeller: "Labeller", doubt: "Doubt", place: st
         line.truncate(console.width, overflow="ellipsis")
         console.print(line, soft_wrap=True)
     console.print()
+
+
+def show_dispute(console: Console, text: "LabelledText", place: str) -> None:
+    """Print a text with several labels, and the labels that another person gave it."""
+    console.print()
+    console.print(Rule(Text(place, "dim"), align="left", style="dim"))
+    show_text(console, text.text)
+    console.print()
+    labels = ", ".join(map(one_line, text.labels)) or "no label"
+    by = f" (by {one_line(text.name)})" if text.name else ""
+    console.print(Text.assemble("  labels ", plain(labels, "bold"), plain(by, "dim")))
+    if text.other is not None:
+        _show_other(console, text.other)
+    console.print()
+
+
+def _show_other(console: Console, other: "OtherAnswer") -> None:
+    who, labels = one_line(other.name) or "somebody else", ", ".join(map(one_line, other.labels)) or "no label"
+    console.print(Text.assemble("  ", plain(who), " answered ", plain(labels, "bold"), ": which one is right?"))
 
 
 def _parts(text: "Example") -> list[Text]:

@@ -1,6 +1,6 @@
 """Label texts: a frozen model estimates how good it is, finds doubtful labels, and can choose the texts."""
 
-from softcloze.labelling.answers import Doubt, LabelledText, OtherAnswer, Predictions, Question
+from softcloze.labelling.answers import Doubt, LabelledText, OtherAnswer, Predictions, Question, Renamed
 from softcloze.labelling.doubts import Neighbour
 from softcloze.labelling.estimate import CurvePoint, Estimate, Forecast
 from softcloze.labelling.labeller import Labeller
@@ -16,4 +16,5 @@ __all__ = [
     "OtherAnswer",
     "Predictions",
     "Question",
+    "Renamed",
 ]

@@ -8,11 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from softcloze.data import Example
-from softcloze.errors import ArtifactError, DataError
-from softcloze.labelling.answers import LabelledText, OtherAnswer, Question
+from softcloze.errors import ArtifactError, DataError, ParameterError
+from softcloze.formatting import quoted
+from softcloze.labelling.answers import LabelledText, OtherAnswer, Question, Renamed
 from softcloze.labelling.journal import Event, Journal
-from softcloze.labelling.record import GIVEN, Answer, Record, start_event
-from softcloze.labelling.validation import digest_of, labels_of_answer, plain_index, plain_text, validate_labels
+from softcloze.labelling.record import GIVEN, Answer, Record, Renaming, start_event
+from softcloze.labelling.validation import (
+    digest_of,
+    labels_of_answer,
+    plain_index,
+    plain_label,
+    plain_text,
+    validate_labels,
+)
+from softcloze.parameters import BOOLEAN, validate_parameters
 from softcloze.verbalizer import Label, as_label
 
 
@@ -47,7 +56,8 @@ class Answering:
                     "another folder"
                 )
             self._validate_same_texts()
-            new = [label for label in labels or () if label not in self._record.labels]
+            known = {*self._record.labels, *self._record.renamed}
+            new = [label for label in labels or () if label not in known]
             validate_labels([*self._record.labels, *new])
             for label in new:
                 self._write({"event": "label", "label": label, "name": "", "time": time.time()})
@@ -85,12 +95,32 @@ class Answering:
             return tuple(self._record.labels)
 
     @property
+    def renamed(self) -> dict[Label, Label]:
+        """Former names of labels, and the names that these have now."""
+        with self._mutex:
+            self._sync()
+            return dict(self._record.renamed)
+
+    @property
+    def renamings(self) -> int:
+        """Number that grows whenever a label is renamed: a list of labels from before may be out of date."""
+        with self._mutex:
+            self._sync()
+            return self._record.renamings
+
+    @property
     def held_out(self) -> tuple[int, ...]:
         """Indices of the texts that are held out."""
         return self._record.held_out
 
     def tell(
-        self, index: int, label: Label | Collection[Label], *, name: str = "", note: str | None = None
+        self,
+        index: int,
+        label: Label | Collection[Label],
+        *,
+        name: str = "",
+        note: str | None = None,
+        corrects: bool = False,
     ) -> OtherAnswer | None:
         """Give a text its label; a text that has one gets the new one. The answer is on disk afterwards.
 
@@ -99,23 +129,25 @@ class Answering:
             label: its label; with `multi_label` a collection of labels, which may be empty.
             name: of the person.
             note: a note on the text; None to leave it as it is.
+            corrects: the person has seen the answer that the text has, as among `doubts`, and decides: the new one
+                counts alone, even if this person was shown the text before the other answer came.
 
         Returns:
             The answer of another person, if that came while this person was shown the text, and gave other labels:
             after a lease has ended, a text is shown to others. Both answers are in the journal, the new one counts,
-            and `doubts` begins with such texts until one of them is told again.
+            and `doubts` begins with such texts until one of them is told again; `disputes` has them alone.
 
         Raises:
             ParameterError: there is no such text or label.
             FileError: the answer cannot be written.
         """
         name = plain_text("name", name)
+        validate_parameters({"corrects": corrects}, {"corrects": BOOLEAN})
         with self._mutex, self._journal.locked():
             self._sync()
             index, given = plain_index(index, len(self.texts)), self._labels_of(label)
-            events: list[Event] = [
-                {"event": "answer", "index": index, "labels": given, "name": name, "time": time.time()}
-            ]
+            answer: Event = {"event": "answer", "index": index, "labels": given, "name": name, "time": time.time()}
+            events = [{**answer, "corrects": True} if corrects else answer]
             if note is not None:
                 events.append({"event": "note", "index": index, "note": plain_text("note", note), "name": name})
             self._write(*events)
@@ -160,11 +192,14 @@ class Answering:
             index = plain_index(index, len(self.texts))
             self._write({"event": "skip", "index": index, "name": name, "time": time.time()})
 
-    def undo(self, *, name: str = "") -> Question | None:
-        """Take back the last answer or skip of a person; `ask` then returns its text first.
+    def undo(self, *, name: str = "") -> Question | Renamed | None:
+        """Take back the last answer, skip or renaming of a person; `ask` then returns the text of an answer first.
 
         Returns:
-            The text; None if nothing is left to take back.
+            The text, or the renaming; None if nothing is left to take back.
+
+        Raises:
+            DataError: a label whose renaming is taken back differs from another one by case or white space alone.
         """
         name = plain_text("name", name)
         with self._mutex, self._journal.locked():
@@ -172,7 +207,12 @@ class Answering:
             last = self._record.last_of(name)
             if last is None:
                 return None
-            self._write({"event": "undo", "name": name, "time": time.time()})
+            event: Event = {"event": "undo", "name": name, "time": time.time()}
+            if isinstance(last, Renaming):
+                validate_labels(self._record.without(last).labels)
+                self._write(event)
+                return Renamed(last.old, last.new)
+            self._write(event)
             if last.index not in self._record.given:
                 again = ask_event(last.index, last.how, name, time.time() + self._lease)
                 self._write({**again, "first": True})
@@ -191,6 +231,46 @@ class Answering:
                 return
             validate_labels([*self._record.labels, new])
             self._write({"event": "label", "label": new, "name": name, "time": time.time()})
+
+    def rename(self, old: Label, new: Label, *, name: str = "") -> None:
+        """Give a label another name, in all answers so far; one that there is makes the two labels one.
+
+        `undo` takes it back, except in answers that others gave by the new name since. The former name is free for a
+        new label, but opening the labelling with it, as one of `labels`, does not bring it back. Label words that a
+        label was given stay with it.
+
+        Raises:
+            ParameterError: there is no label `old`, it is `new`, or it is one of two labels that would become one.
+            DataError: `new` is none, or differs from another label by case or white space alone.
+
+        >>> from softcloze import Labeller
+        >>> labeller = Labeller("starter:bert-tiny", ["Where is it?", "Too late."], ["billing", "delivery"])
+        >>> labeller.tell(0, "delivery")
+        >>> labeller.rename("delivery", "shipping")
+        >>> labeller.counts()
+        {'billing': 0, 'shipping': 1}
+        >>> labeller.undo()
+        Renamed(old='delivery', new='shipping')
+        """
+        after, name = as_label(new), plain_text("name", name)
+        with self._mutex, self._journal.locked():
+            self._sync()
+            labels = self._record.labels
+            before = plain_label(old, labels)
+            others = [label for label in labels if label != before]
+            if after == before:
+                raise ParameterError(f"the label {quoted(before)} has this name already; expected another one")
+            if others == [after]:
+                raise ParameterError(
+                    f"{quoted(before)} and {quoted(after)} are the only labels, and a labelling has two at least; add "
+                    "another one first"
+                )
+            validate_labels(others if after in others else [*others, after])
+            self._write({"event": "rename", "old": before, "new": after, "name": name, "time": time.time()})
+        self._after_renaming()
+
+    def _after_renaming(self) -> None:
+        """Called after a label was renamed, outside the locks."""
 
     def note(self, index: int, note: str, *, name: str = "") -> None:
         """Write a note on a text, in place of an earlier one; raises as `tell`."""
@@ -220,6 +300,10 @@ class Answering:
             )
             for answer in self._answers()
         ]
+
+    def disputes(self) -> list[LabelledText]:
+        """The labelled texts on which two people do not agree, and nobody has decided; `tell` with `corrects` does."""
+        return [text for text in self.labelled() if text.other is not None]
 
     def _labels_of(self, label: Label | Collection[Label]) -> list[Label]:
         return labels_of_answer(label, self._record.labels, multi_label=self.multi_label)

@@ -44,6 +44,19 @@ class OtherAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Renamed:
+    """A label that was given another name.
+
+    Attributes:
+        old: name before.
+        new: name since; the two labels are one, if there was a label of this name already.
+    """
+
+    old: Label
+    new: Label
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledText:
     """A text with its answer.
 

@@ -68,6 +68,7 @@ class Answer(_Answer, total=False):
     """A text has an answer."""
 
     how: str
+    corrects: bool
 
 
 class Skip(TypedDict):
@@ -96,6 +97,16 @@ class Undo(TypedDict):
     time: Time
 
 
+class Rename(TypedDict):
+    """A label has another name, or becomes one with another label."""
+
+    event: str
+    old: AnyLabel
+    new: AnyLabel
+    name: Name
+    time: Time
+
+
 class MoreTexts(TypedDict):
     """The texts are continued by others."""
 
@@ -112,6 +123,7 @@ SHAPES = {
     "skip": Skip,
     "note": Note,
     "undo": Undo,
+    "rename": Rename,
     "more texts": MoreTexts,
 }
 

@@ -8,6 +8,7 @@ COMMANDS = {
     "s": "skip",
     "n": "note",
     "+": "new label",
+    "=": "rename a label",
     "/": "label by name",
     "v": "whole text",
     "d": "doubtful labels",

@@ -17,7 +17,7 @@ from softcloze.labelling import estimate as estimates
 from softcloze.labelling.answering import Answering, ask_event
 from softcloze.labelling.answers import Doubt, Predictions, Question
 from softcloze.labelling.estimate import CurvePoint, Estimate, Forecast
-from softcloze.labelling.learner import Labelled, Learner, labelled_of
+from softcloze.labelling.learner import Labelled, Learner, QuickFit, labelled_of
 from softcloze.labelling.record import Answer
 from softcloze.labelling.results import (
     find_doubts,
@@ -155,6 +155,7 @@ class Labeller(Answering):
         )
         self._once: dict[str, tuple[tuple[int, int], Any]] = {}
         self._open(as_labels([*labels]) if labels is not None else None, int(held_out))
+        self._after_renaming()
 
     def read(self, on_progress: Progress | None = None) -> Self:
         """Load the model and compute the features of all texts, or take them from the folder.
@@ -203,7 +204,7 @@ class Labeller(Answering):
             now = time.time()
             leases = self._record.open_leases(now)
             own = [lease for lease in leases.values() if lease.name == name][:n]
-            space, fit = self._learner.space, self._learner.fit
+            space, fit = self._learner.space, self._fit_for(tuple(self._record.labels))
             chosen = []
             if space is not None and len(own) < n:
                 count, several = n - len(own), self.multi_label
@@ -220,6 +221,18 @@ class Labeller(Answering):
         if self._background and self._learner.has_read:
             self._learner.refit_in_background(self._due)
 
+    def _after_renaming(self) -> None:
+        """Leave label words with the label that they were given for."""
+        for old, new in self.renamed.items():
+            if old in self._words:
+                self._words.setdefault(new, self._words[old])
+
+    def _fit_for(self, labels: tuple[Label, ...]) -> QuickFit | None:
+        """The last head, unless a label that it has was renamed since."""
+        fit = self._learner.fit
+        known = fit.labelled.labels if fit is not None else ()
+        return fit if known == labels[: len(known)] else None
+
     def guess(self, index: int) -> dict[Label, float]:
         """Probabilities of the labels of a text by the last classifier, the likeliest first.
 
@@ -230,7 +243,8 @@ class Labeller(Answering):
             ParameterError: there is no such text, or texts have several labels.
         """
         self._validate_one_label("a guess")
-        index, labels, fit = plain_index(index, len(self.texts)), self.labels, self._learner.fit
+        index, labels = plain_index(index, len(self.texts)), self.labels
+        fit = self._fit_for(labels)
         logs = np.zeros(len(labels))
         if fit is not None:
             labels, logs = fit.labelled.labels, fit.log_probabilities[index]
@@ -388,7 +402,7 @@ class Labeller(Answering):
         """A result for the answers and labels so far, computed once."""
         with self._mutex:
             self._sync()
-            state = self._record.answered, len(self._record.labels)
+            state = self._record.answered, len(self._record.labels)  # renaming counts as an answer
         known = self._once.get(name)
         if known is None or known[0] != state:
             known = self._once[name] = state, compute()
@@ -418,7 +432,7 @@ class Labeller(Answering):
 
     def _doubts(self) -> list[Doubt]:
         labelled, _ = self._training()
-        others = {text.index: text.other for text in self.labelled() if text.other is not None}
+        others = {text.index: text.other for text in self.disputes() if text.other is not None}
         return find_doubts(self._learner, labelled_of(0, labelled.labels, self._answers()), self._seed, others)
 
     def _validate_one_label(self, what: str) -> None:

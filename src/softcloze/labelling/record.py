@@ -1,7 +1,7 @@
 """The state of a labelling, replayed from its journal: answers, skipped texts, leases and labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from softcloze.errors import ArtifactError
@@ -48,6 +48,37 @@ class Answer:
         return datetime.fromtimestamp(self.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Renaming:
+    """A label that has another name since.
+
+    Attributes:
+        old: name of the label before.
+        new: name since; another label may have had it already, and the two are one since.
+        name: of the person.
+        came_along: always False, as of an answer that a person gave.
+        event: of the journal.
+    """
+
+    old: Label
+    new: Label
+    name: str
+    event: Event
+    came_along: bool = False
+
+    def labels(self, before: Sequence[Label]) -> list[Label]:
+        """Labels with the new name, each once."""
+        return [*dict.fromkeys(self.new if label == self.old else label for label in before)]
+
+    def answer(self, before: Answer) -> Answer:
+        """An answer with the new name; two people who agree since are no longer of two minds."""
+        labels, other = tuple(self.labels(before.labels)), before.other
+        if other is not None:
+            other = replace(other, labels=tuple(self.labels(other.labels)))
+            other = other if {*other.labels} != {*labels} else None
+        return replace(before, labels=labels, other=other)
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """A text that a person was shown, and that others are not shown until the lease ends.
@@ -77,9 +108,11 @@ class Record:
         leases: the last lease of each text that has no answer.
         how: reason for which each text was chosen, as far as one was.
         asked: number of texts that were ever chosen.
-        answered: number of answers that were given, those taken back included; grows with each one.
+        answered: number of answers and renamings, those taken back included; grows with each one.
         shown: indices of the texts that each person was shown and has not answered.
         rows: number of texts; None before the start.
+        renamed: from former names of labels to those that they have now.
+        renamings: number of renamings, those taken back included, and of these; grows with each one.
     """
 
     labels: list[Label] = field(default_factory=list)
@@ -92,7 +125,10 @@ class Record:
     answered: int = 0
     shown: dict[str, set[int]] = field(default_factory=dict)
     rows: int | None = None
-    _stack: list[Answer] = field(default_factory=list)
+    renamed: dict[Label, Label] = field(default_factory=dict)
+    renamings: int = 0
+    _stack: list[Answer | Renaming] = field(default_factory=list)
+    _events: list[Event] = field(default_factory=list)
 
     @property
     def multi_label(self) -> bool:
@@ -118,6 +154,7 @@ class Record:
         self._apply(event)
 
     def _apply(self, event: Event) -> None:
+        self._events.append(event)
         match event["event"]:
             case "start":
                 if self.started is None:
@@ -126,8 +163,7 @@ class Record:
                     self.labels = [*event["labels"]]
                     self.held_out = tuple(map(int, event["held_out"]))
             case "label":
-                if event["label"] not in self.labels:
-                    self.labels.append(event["label"])
+                self._add(event["label"])
             case "ask":
                 index = int(event["index"])
                 lease = Lease(index, str(event["name"]), float(event["until"]), str(event["how"]))
@@ -140,17 +176,46 @@ class Record:
                 self.notes[int(event["index"])] = str(event["note"])
             case "undo":
                 self._undo(str(event["name"]))
+            case "rename":
+                self._rename(Renaming(event["old"], event["new"], str(event["name"]), event))
             case "more texts" if self.started is not None:
                 self.started = {**self.started, "texts": event["texts"]}
                 self.rows = int(event["rows"])
 
+    def _add(self, label: Label) -> None:
+        if label not in self.labels:
+            self.labels.append(label)
+            self.renamed.pop(label, None)
+
+    def _rename(self, renaming: Renaming) -> None:
+        old, new = renaming.old, renaming.new
+        if old not in self.labels or old == new:
+            return
+        self.labels = renaming.labels(self.labels)
+        self.given = {index: renaming.answer(answer) for index, answer in self.given.items()}
+        self._stack = [renaming.answer(one) if isinstance(one, Answer) else one for one in self._stack]
+        self._stack.append(renaming)
+        self.renamed = {**{before: new if now == old else now for before, now in self.renamed.items()}, old: new}
+        self.renamed.pop(new, None)
+        self.answered += 1
+        self.renamings += 1
+
+    def without(self, renaming: Renaming) -> "Record":
+        """The state as if a label had kept its name."""
+        other = Record()
+        for event in self._events:
+            if event is not renaming.event:
+                other._apply(event)
+        return other
+
     def _answer(self, event: Event, *, skipped: bool) -> None:
         index, name = int(event["index"]), str(event["name"])
         labels = () if skipped else tuple(event["labels"])
-        self.labels += [label for label in labels if label not in self.labels]
+        for label in labels:
+            self._add(label)
         came_along = event.get("how") == GIVEN
         how = self.how.setdefault(index, GIVEN if came_along else "own")
-        earlier = self._earlier_of_another(index, name)
+        earlier = self._earlier_of_another(index, name) if not event.get("corrects") else None
         other = earlier if earlier is not None and {*earlier.labels} != {*labels} else None
         answer = Answer(index, labels, skipped, name, float(event["time"]), how, came_along, other)
         self._stack.append(answer)
@@ -167,18 +232,24 @@ class Record:
             return None
         return earlier if index in self.shown.get(name, ()) else None
 
-    def last_of(self, name: str) -> Answer | None:
-        """The last answer of a person that is not taken back."""
-        mine = (answer for answer in reversed(self._stack) if answer.name == name and not answer.came_along)
+    def last_of(self, name: str) -> Answer | Renaming | None:
+        """The last answer of a person, or label that this person renamed, that is not taken back."""
+        mine = (one for one in reversed(self._stack) if one.name == name and not one.came_along)
         return next(mine, None)
 
     def _undo(self, name: str) -> None:
-        """Take the last answer of a person back: the text has the answer from before, or none."""
+        """Take the last answer of a person back, so that the text has the one from before, or none; or a renaming."""
         last = self.last_of(name)
         if last is None:
             return
-        self._stack = [answer for answer in self._stack if answer is not last]
-        before = [answer for answer in self._stack if answer.index == last.index]
+        if isinstance(last, Renaming):
+            answered, renamings = self.answered + 1, self.renamings + 1
+            self._events.pop()  # the undo itself
+            vars(self).update(vars(self.without(last)))
+            self.answered, self.renamings = answered, renamings
+            return
+        self._stack = [one for one in self._stack if one is not last]
+        before = [one for one in self._stack if isinstance(one, Answer) and one.index == last.index]
         if before:
             self.given[last.index] = before[-1]
         else:

@@ -81,14 +81,19 @@ def labels_of_answer(label: Label | Collection[Label], known: Sequence[Label], *
         raise ParameterError(f"label is {quoted(label)}; expected {expected}")
     given: list[Label] = []
     for one in label if isinstance(label, Collection) and several else [label]:
-        try:
-            plain = as_label(one)
-        except DataError as error:
-            raise ParameterError(str(error)) from error
-        if plain not in known:
-            raise ParameterError(
-                f"there is no label {quoted(plain)}, and the labels are [{quoted_list(known)}]"
-                f"{did_you_mean(str(plain), map(str, known))}; add_label adds one"
-            )
-        given.append(known[known.index(plain)])
+        given.append(plain_label(one, known))
     return [*dict.fromkeys(given)]
+
+
+def plain_label(label: object, known: Sequence[Label]) -> Label:
+    """The known label that this one is; raises ParameterError if there is none."""
+    try:
+        plain = as_label(label)
+    except DataError as error:
+        raise ParameterError(str(error)) from error
+    if plain not in known:
+        raise ParameterError(
+            f"there is no label {quoted(plain)}, and the labels are [{quoted_list(known)}]"
+            f"{did_you_mean(str(plain), map(str, known))}; add_label adds one"
+        )
+    return known[known.index(plain)]

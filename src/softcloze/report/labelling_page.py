@@ -8,8 +8,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from softcloze.display import Column, Styled, Table, as_html, html_environment
-from softcloze.formatting import one_line, percent, quoted_list
-from softcloze.labelling import CurvePoint, Doubt, Estimate, Labeller, Predictions
+from softcloze.formatting import counted, one_line, percent, quoted_list
+from softcloze.labelling import CurvePoint, Doubt, Estimate, LabelledText, Labeller, Predictions
 from softcloze.labelling.sentences import balance_sentence, estimate_sentence, forecast_sentence
 from softcloze.report.html import Plot, write_page
 from softcloze.verbalizer import Label
@@ -26,6 +26,7 @@ def write_labelling_report(
     source: str = "",
     predictions: Predictions | None = None,
     problem: str | None = None,
+    earlier: str | None = None,
 ) -> Path:
     """Write how far a labelling is as one HTML file without scripts or references to other files.
 
@@ -35,6 +36,7 @@ def write_labelling_report(
         source: name of the file of the texts.
         predictions: of the other texts; None without a classifier.
         problem: why there is no classifier; None if there is one.
+        earlier: which results of an earlier call are still beside the page; None without any.
 
     Returns:
         The path.
@@ -43,10 +45,16 @@ def write_labelling_report(
         ParameterError: `path` is not a path.
         FileError: the file cannot be written.
     """
-    return write_page(path, lambda: labelling_page(labeller, source, predictions, problem), has_plots=False)
+    return write_page(path, lambda: labelling_page(labeller, source, predictions, problem, earlier), has_plots=False)
 
 
-def labelling_page(labeller: Labeller, source: str, predictions: Predictions | None, problem: str | None) -> str:
+def labelling_page(
+    labeller: Labeller,
+    source: str,
+    predictions: Predictions | None,
+    problem: str | None,
+    earlier: str | None = None,
+) -> str:
     """Render the page; text from outside is escaped, and invisible characters are made visible.
 
     The learning curve is drawn if matplotlib is installed, and is a table in any case.
@@ -75,9 +83,16 @@ def labelling_page(labeller: Labeller, source: str, predictions: Predictions | N
         verdicts.append(balance_sentence(predicted))
     if problem is not None:
         verdicts.append(f"There is no classifier yet: {one_line(problem)}.")
+    if earlier is not None:
+        verdicts.append(f"{one_line(earlier[:1].upper() + earlier[1:])}.")
+    disputes = labeller.disputes()
+    if disputes:
+        verdicts.append(f"On {counted(len(disputes), 'text')} two people do not agree.")
+    is_biased = estimate is not None and estimate.is_biased
     tables = {
+        "disputes": _disputes(labeller, disputes[:DOUBTS]),
         "counts": _counts(counts, predicted if predictions is not None else None),
-        "curve": _curve(curve),
+        "curve": _curve(curve, is_biased=is_biased),
         "doubts": _doubts(labeller, doubts[:DOUBTS]),
     }
     return (
@@ -114,13 +129,32 @@ def _counts(counts: dict[Label, int], predicted: dict[Label, int] | None) -> Tab
     return Table(columns)
 
 
-def _curve(curve: Sequence[CurvePoint]) -> Table | None:
+def _disputes(labeller: Labeller, texts: Sequence[LabelledText]) -> Table | None:
+    """The texts on which two people do not agree, with both answers."""
+    others = [(text, text.other) for text in texts if text.other is not None]
+    if not others:
+        return None
+
+    def answer(labels: Sequence[Label], name: str) -> str:
+        return f"{', '.join(map(str, labels)) or 'no label'}{f' ({name})' if name else ''}"
+
+    return Table(
+        [
+            Column("text", [_excerpt(labeller, text.index) for text, _ in others]),
+            Column("answer that counts", [answer(text.labels, text.name) for text, _ in others]),
+            Column("answer before", [answer(other.labels, other.name) for _, other in others]),
+        ]
+    )
+
+
+def _curve(curve: Sequence[CurvePoint], *, is_biased: bool) -> Table | None:
     if not curve:
         return None
+    accuracy = f"balanced accuracy{' (biased)' if is_biased else ''}"
     return Table(
         [
             Column("labelled texts", [f"{point.texts:,}" for point in curve], is_number=True),
-            Column("balanced accuracy", [percent(point.balanced_accuracy) for point in curve], is_number=True),
+            Column(accuracy, [percent(point.balanced_accuracy) for point in curve], is_number=True),
             Column("standard deviation", [percent(point.sd) for point in curve], is_number=True),
         ]
     )
@@ -165,7 +199,9 @@ def _plots(curve: Sequence[CurvePoint], estimate: Estimate | None) -> list[Plot]
     title = "Learning curve"
     note = "Balanced accuracy by cross-validation with fewer labelled texts; bars are one standard deviation."
     if estimate is not None:
-        note += " The band is the interval of the estimate."
+        note += f" The band is the interval of the {'biased ' if estimate.is_biased else ''}estimate."
+        if estimate.is_biased:
+            title += " (biased)"
     interval = (estimate.low, estimate.high) if estimate is not None else None
     with quiet_style():
         points = [(point.texts, point.balanced_accuracy, point.sd) for point in curve]

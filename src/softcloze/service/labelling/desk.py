@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from softcloze.errors import SoftclozeError
 from softcloze.formatting import visible
-from softcloze.labelling import Doubt, Labeller
+from softcloze.labelling import Doubt, Labeller, Renamed
 from softcloze.service.labelling.reading import Reading
 from softcloze.service.labelling.sent import Sent
 from softcloze.service.labelling.view import (
@@ -68,6 +68,8 @@ class Desk:
 
     def _do(self, sent: Sent, words: Words) -> View:
         name = sent.name or ""
+        if (sent.labels or sent.action == "rename") and sent.renamings not in (None, self.labeller.renamings):
+            return replace(self._next(replace(sent, labels=()), name, words["renamed_meanwhile"]), clears=True)
         match sent.action:
             case "label" | "save" if sent.index is not None:
                 message = self._answer(sent, sent.index, name, words)
@@ -86,6 +88,11 @@ class Desk:
             case "add" if sent.new_label:
                 self.labeller.add_label(self._new_label(sent.new_label), name=name)
                 return self._next(sent, name, words["added"].format(label=visible(sent.new_label)))
+            case "rename" if sent.new_label and sent.old_label is not None:
+                old, new = self._label(sent.old_label), self._new_label(sent.new_label)
+                self.labeller.rename(old, new, name=name)
+                message = words["renamed"].format(old=visible(str(old)), new=visible(str(new)))
+                return replace(self._next(sent, name, message), clears=True)
             case "quality":
                 self._measure()
                 return self._next(sent, name, words["measured"])
@@ -112,7 +119,9 @@ class Desk:
         guess = self._likeliest(index)
         labels = [self._label(i) for i in sent.labels]
         given = labels if self.labeller.multi_label or len(labels) != 1 else labels[0]
-        other = self.labeller.tell(index, given, name=name, note=self._changed_note(sent, index))
+        other = self.labeller.tell(
+            index, given, name=name, note=self._changed_note(sent, index), corrects=bool(sent.queue)
+        )
         said = _listed(labels, words)
         if not guess or sent.queue:
             saved = words["saved"].format(labels=said)
@@ -162,7 +171,11 @@ class Desk:
         question = self.labeller.undo(name=name)
         if question is None:
             return self._next(sent, name, words["nothing_to_undo"])
-        if sent.queue and question.index in self._doubts:
+        if isinstance(question, Renamed):
+            return replace(
+                self._next(sent, name, words["name_undone"].format(old=visible(str(question.old)))), clears=True
+            )
+        if sent.queue and (question.index in self._doubts or self.labeller.multi_label):
             queue = (question.index, *(index for index in sent.queue if index != question.index))
             return self._doubt(queue, words["undone"]) or self._question(name, words["undone"])
         return self._question(name, words["undone"])
@@ -195,6 +208,11 @@ class Desk:
             self.quality = Quality(texts, made.estimate(), made.learning_curve(), made.forecast())
 
     def _begin_doubts(self, name: str, words: Words) -> View:
+        if self.labeller.multi_label:
+            disputes = self.labeller.disputes()
+            message = words["doubts_found"].format(count=len(disputes))
+            queue = tuple(text.index for text in disputes)
+            return self._doubt(queue, message) or self._question(name, words["no_disputes"])
         with self._long:
             doubts = self.labeller.doubts()
         least = -(-len(doubts) // DOUBTED_SHARE)
@@ -206,10 +224,16 @@ class Desk:
     def _doubt(self, queue: tuple[int, ...], message: str) -> View | None:
         """The first doubtful text of a queue that still has a label; None if there is none."""
         rows = {row.index: row for row in self.labeller.labelled()}
-        queue = tuple(index for index in queue if index in self._doubts and index in rows)
+        several = self.labeller.multi_label
+        queue = tuple(index for index in queue if index in rows and (several or index in self._doubts))
         if not queue:
             return None
-        doubt, row = self._doubts[queue[0]], rows[queue[0]]
+        row = rows[queue[0]]
+        passages = passages_of(row.text)
+        if several:
+            shown = DoubtShown(row.labels, row.name, row.note, queue, row.other)
+            return View("doubt", message, index=row.index, passages=passages, doubt=shown)
+        doubt, names = self._doubts[queue[0]], self.labeller.renamed
         neighbours = [
             NeighbourShown(
                 rows[near.index].labels[0],
@@ -223,13 +247,13 @@ class Desk:
             row.labels,
             row.name,
             row.note,
-            doubt.suggested,
-            doubt.probabilities[doubt.suggested],
-            neighbours,
             queue,
             row.other,
+            names.get(doubt.suggested, doubt.suggested),
+            doubt.probabilities[doubt.suggested],
+            neighbours,
         )
-        return View("doubt", message, index=row.index, passages=passages_of(row.text), doubt=shown)
+        return View("doubt", message, index=row.index, passages=passages, doubt=shown)
 
     def _end(self, words: Words) -> View:
         """Write the results; the labelling goes on if they cannot be written."""

@@ -1,7 +1,7 @@
 """The page for labelling: it answers its own forms, with or without a script."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -16,6 +16,7 @@ from softcloze.service.labelling.desk import Desk
 from softcloze.service.labelling.sent import Sent, parse
 from softcloze.service.labelling.view import MANY_LABELS, View, curve_points
 from softcloze.service.page_parts import HEADERS, add_static_files, as_html, language_of
+from softcloze.verbalizer import Label
 
 _CURVE = (280.0, 90.0)  # width and height of the drawing
 
@@ -58,6 +59,13 @@ def _language(sent: Sent, request: Request) -> str:
     return language_of(Form(language=sent.language), request)
 
 
+def _chosen(labels: Sequence[Label], sent: Sent, view: View) -> Sequence[int]:
+    """Indices of the labels that are marked: those of the form while its text stays, or those that the text has."""
+    if view.index == sent.index and sent.labels and not view.clears:
+        return sent.labels
+    return [labels.index(label) for label in view.doubt.labels] if view.doubt is not None else ()
+
+
 def _render(desk: Desk, request: Request, sent: Sent, view: View, name: str | None) -> Response:
     """Render the page, or the part of it that changes."""
     language = _language(sent, request)
@@ -79,7 +87,8 @@ def _render(desk: Desk, request: Request, sent: Sent, view: View, name: str | No
             labelled=len(labeller.labelled()),
             total=len(labeller.texts),
             multi_label=labeller.multi_label,
-            chosen=sent.labels if stays else (),
+            chosen=_chosen(labeller.labels, sent, view),
+            renamings=labeller.renamings,
             note=sent.note if stays else view.doubt.note if view.doubt is not None else "",
             quality=desk.quality,
             is_due=view.stage == "question" and desk.is_due,

@@ -19,7 +19,9 @@ class Sent:
         index: of the text that is shown; None without one.
         labels: indices of the labels that were chosen.
         note: on the text.
-        new_label: name of a label to add.
+        new_label: name of a label to add, or new name of the one to rename.
+        old_label: index of the label to rename; None for none.
+        renamings: of the labels that the page shows, which the indices of `labels` are about; None if it is not known.
         queue: indices of the doubtful texts, the one that is shown first; empty while texts are asked.
         is_part: True for the part of the page that changes, without the page around it.
     """
@@ -31,6 +33,8 @@ class Sent:
     labels: tuple[int, ...] = ()
     note: str = ""
     new_label: str = ""
+    old_label: int | None = None
+    renamings: int | None = None
     queue: tuple[int, ...] = ()
     is_part: bool = False
 
@@ -43,17 +47,22 @@ def parse(pairs: Sequence[tuple[str, str]]) -> Sent:
     """
     entries = dict(pairs)
     chosen = tuple(_index(value) for name, value in pairs if name == "label")
-    for name, most in {"name": MAX_NAME, "new_label": MAX_LABEL, "note": MAX_NOTE}.items():
+    for name, most in {"name": MAX_NAME, "new_label": MAX_LABEL, "new_name": MAX_LABEL, "note": MAX_NOTE}.items():
         if len(entries.get(name, "")) > most:
             raise RowError(422, "invalid", f"{name} has more than {most:,} characters")
+    action, new_name = entries.get("action", "label" if chosen else "open"), entries.get("new_name", "")
+    if action == "add" and new_name and not entries.get("new_label"):
+        action = "rename"  # Enter in the box of the new name, which presses the first button of the form
     return Sent(
-        action=entries.get("action", "label" if chosen else "open"),
+        action=action,
         name=" ".join(entries["name"].split()) if "name" in entries else None,
         language=entries.get("lang"),
         index=_index(entries["index"]) if entries.get("index") else None,
         labels=tuple(dict.fromkeys(chosen)),
         note=entries.get("note", "").replace("\r\n", "\n").strip(),
-        new_label=" ".join(entries.get("new_label", "").split()),
+        new_label=" ".join((new_name if action == "rename" else entries.get("new_label", "")).split()),
+        old_label=_index(entries["old_label"]) if entries.get("old_label") else None,
+        renamings=_index(entries["renamings"]) if entries.get("renamings") else None,
         queue=tuple(map(_index, entries.get("queue", "").split())),
         is_part="part" in entries,
     )

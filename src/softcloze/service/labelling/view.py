@@ -49,21 +49,21 @@ class DoubtShown:
         labels: that it has.
         name: of the person who gave it.
         note: on the text.
-        suggested: the label that the classifier would give it.
-        probability: of that label.
-        neighbours: the most similar first.
         queue: indices of the doubtful texts from this one on.
         other: answer of another person that this one does not agree with; None without one.
+        suggested: the label that the classifier would give it; None where texts have several labels.
+        probability: of that label.
+        neighbours: the most similar first.
     """
 
     labels: Sequence[Label]
     name: str
     note: str
-    suggested: Label
-    probability: float
-    neighbours: Sequence[NeighbourShown]
     queue: Sequence[int]
-    other: OtherAnswer | None = None
+    other: OtherAnswer | None
+    suggested: Label | None = None
+    probability: float = 0.0
+    neighbours: Sequence[NeighbourShown] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class View:
         guess: labels and their probabilities, the likeliest first, if they were asked for.
         doubt: of the text that is shown.
         results: what `finish` returned.
+        clears: labels that were marked, by their places, are marked no longer, since labels were renamed.
         status: of the response.
     """
 
@@ -100,6 +101,7 @@ class View:
     guess: Sequence[tuple[Label, float]] = ()
     doubt: DoubtShown | None = None
     results: Mapping[str, object] = field(default_factory=dict)
+    clears: bool = False
     status: int = 200
 
 
