@@ -123,7 +123,7 @@ MISTAKES = [
         "error: folder.csv is a folder; name a file to write\n",
     ),
     (
-        ["label-words", "reviews.csv", "--template", "<text> <mask>", "--output", "reviews.csv/words.toml"],
+        ["label-words", "reviews.csv", "--template", "<text> <mask>", "--out", "reviews.csv/words.toml"],
         "error: cannot write reviews.csv/words.toml: {here}/reviews.csv is not a folder\n",
     ),
     (

@@ -18,7 +18,7 @@ def searched(run, reviews, tmp_path_factory):
     folder = tmp_path_factory.mktemp("searched")
     done = run(
         *("label-words", reviews, "--model", "starter:bert-tiny", "--template", TEMPLATE, "--words", "2"),
-        *("--output", "mine/verbalizers/reviews/found.toml"),
+        *("--out", "mine/verbalizers/reviews/found.toml"),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_fit_takes_the_file(run, searched, reviews):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--template", TEMPLATE, "--output", "words.json"], "error: --output writes a .toml file, found words.json\n"),
+        (["--template", TEMPLATE, "--out", "words.json"], "error: --out writes a .toml file, found words.json\n"),
         (["--template", "<soft*2> <text> It was <mask>."], "error: the soft slots of '<soft*2> <text> It was <mask>.'"),
         (["--template", TEMPLATE, "--shots", "40"], "error: 40 rows of each class are wanted"),
     ],

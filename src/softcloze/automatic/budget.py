@@ -4,7 +4,7 @@ import re
 import time
 from collections import deque
 
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
+_SECONDS = {"": 1, "s": 1, "min": 60, "h": 3600}
 RECENT = 8  # forward passes whose durations count
 DURATION = 'a number of seconds above 0, or a duration with a unit, such as "90s", "2min" or "1h"'
 
@@ -12,12 +12,12 @@ DURATION = 'a number of seconds above 0, or a duration with a unit, such as "90s
 def parse_duration(duration: object) -> float | None:
     """Convert a duration to seconds; None for any other value.
 
-    >>> parse_duration("2min"), parse_duration("1.5 h"), parse_duration(90), parse_duration("soon")
+    >>> parse_duration("2min"), parse_duration("1.5 h"), parse_duration("90"), parse_duration("soon")
     (120.0, 5400.0, 90.0, None)
     """
     if isinstance(duration, int | float) and not isinstance(duration, bool):
         return float(duration) if 0 < duration < float("inf") else None
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(s|min|h)", duration.strip()) if isinstance(duration, str) else None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(s|min|h|)", duration.strip()) if isinstance(duration, str) else None
     return float(match[1]) * _SECONDS[match[2]] or None if match is not None else None
 
 

@@ -19,6 +19,7 @@ from softcloze.cli.fit_files import (
     save,
     say_training_accuracy,
     warn_of_findings,
+    warn_of_language,
 )
 from softcloze.cli.fit_generator import Columns, fit_generator
 from softcloze.cli.input_files import open_table
@@ -248,6 +249,7 @@ def fit(
     folder = PROMPT.validate_target(out)
     progress = progress_folder(folder)
     validate_writable(progress, folder=True)
+    warn_of_language(model, examples)
 
     from softcloze.classifiers import PromptClassifier
     from softcloze.prompt import BoundPrompt

@@ -10,7 +10,13 @@ from rich.table import Column
 
 from softcloze.cli.console import errors, plain, quiet, results, say
 from softcloze.cli.delimited import Row
-from softcloze.cli.fit_files import explain_interruption, progress_folder, save, say_training_accuracy
+from softcloze.cli.fit_files import (
+    explain_interruption,
+    progress_folder,
+    save,
+    say_training_accuracy,
+    warn_of_language,
+)
 from softcloze.cli.input_files import Table
 from softcloze.cli.progress import fetch, fetch_starter
 from softcloze.cli.saved import Saved
@@ -126,6 +132,7 @@ def fit_automatically(
         raise CommandError(f"--budget is {budget!r:.80}; expected {DURATION}")
     progress = progress_folder(folder)
     validate_writable(progress, folder=True)
+    warn_of_language(model, rows.examples)
     quiet()
     fetch(model)
     if encoder is not None:

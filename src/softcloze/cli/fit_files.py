@@ -125,6 +125,20 @@ def warn_of_findings(
             warn(f"{finding.message} ({finding.code}); {finding.advice}")
 
 
+def warn_of_language(model: str, examples: Sequence[Row]) -> None:
+    """Warn of Chinese texts for a starter that reads English alone."""
+    from softcloze.label_words.label_names import language_of  # slow to import, with torch
+    from softcloze.starters import MODELS, STARTER
+
+    starter = MODELS.get(model.removeprefix(STARTER)) if model.startswith(STARTER) else None
+    texts = [value for example in examples[:200] for value in example.values() if isinstance(value, str)]
+    if starter is not None and starter.language == "English" and language_of(texts) == "zh":
+        warn(
+            f"{model} reads English, and the texts are Chinese: predictions will be poor; take a model that reads "
+            "Chinese, as in --model starter:gemma3-270m"
+        )
+
+
 def save(classifier: "PromptClassifier | ProbeClassifier | PromptEnsemble | PromptGenerator", folder: Path) -> None:
     """Save the prompt; if the disk is full after training, save it elsewhere and raise FileError with that folder."""
     try:

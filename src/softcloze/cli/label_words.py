@@ -43,7 +43,7 @@ def label_words(
         ),
     ] = "petal",
     count: Annotated[int, typer.Option("--words", help="Number of words for each label.")] = 3,
-    output: Annotated[
+    out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the words to a .toml file for --verbalizer.")
     ] = None,
     seed: Annotated[
@@ -53,12 +53,12 @@ def label_words(
 ) -> None:
     """Find label words for the labels of a file in the model's vocabulary.
 
-    The words are a suggestion: read them, and edit the file that --output writes.
+    The words are a suggestion: read them, and edit the file that --out writes.
     """
-    if output is not None:
-        if output.suffix != ".toml":
-            raise CommandError(f"--output writes a .toml file, found {output}")
-        validate_writable(output)
+    if out is not None:
+        if out.suffix != ".toml":
+            raise CommandError(f"--out writes a .toml file, found {out}")
+        validate_writable(out)
     parsed = resolve_mask_template(template)
     table = open_table(file, format)
     examples, labels = table.examples([parsed], text_column), table.labels(label_column, fewest=2)
@@ -78,9 +78,9 @@ def label_words(
         Column("words", [", ".join(words) for words in verbalizer.words]),
     ]
     console.print(rich_table(Table(columns)))
-    if output is not None:
-        write_text(output, _card(verbalizer, f"{method} on {len(labels)} rows of {file.name}, {model}", str(parsed)))
-        say(console, "saved in ", plain(output, "bold"))
+    if out is not None:
+        write_text(out, _card(verbalizer, f"{method} on {len(labels)} rows of {file.name}, {model}", str(parsed)))
+        say(console, "saved in ", plain(out, "bold"))
 
 
 def _card(verbalizer: Verbalizer, source: str, template: str) -> str:

@@ -62,7 +62,7 @@ def search_label_words(
 
     Returns:
         A verbalizer like one written by hand: print its `label_words()`, edit them, and give it to
-        `PromptClassifier`. `softcloze label-words --output` writes it to a file, which in a folder of your own, as
+        `PromptClassifier`. `softcloze label-words --out` writes it to a file, which in a folder of your own, as
         `verbalizers/TASK/NAME.toml`, has a name (see `softcloze.library.list_templates`).
 
     Raises:
