@@ -30,11 +30,18 @@ def run(*command, folder):
     return result.stdout
 
 
-FASTER = {"to_json.py": ["--epochs", "1", "--rows", "4"], "instructions_zh.py": ["--epochs", "1", "--rows", "2"]}
+FASTER = {
+    "automatic.py": ["tweets", "bank", "--shots", "2", "--rows", "1"],
+    "compose.py": ["--shots", "4", "--rows", "8"],
+    "instructions_zh.py": ["--epochs", "1", "--rows", "2"],
+    "three_labels.py": ["--shots", "2", "--rows", "8"],
+    "to_json.py": ["--epochs", "1", "--rows", "4"],
+}
+ELSEWHERE = {"serve.py", "quickstart.py"}  # in tests of their own
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", sorted({path.name for path in (ROOT / "examples").glob("*.py")} - {"serve.py"}))
+@pytest.mark.parametrize("example", sorted({path.name for path in (ROOT / "examples").glob("*.py")} - ELSEWHERE))
 def test_example(example, tmp_path):
     assert run(ROOT / "examples" / example, *FASTER.get(example, ()), folder=tmp_path).strip()
 
@@ -113,9 +120,19 @@ def first_block(readme):
     return block[1]
 
 
-def test_first_block_of_the_readme(tmp_path):
-    (tmp_path / "block.py").write_text(first_block("README.md"), encoding="utf-8")
-    assert run("block.py", folder=tmp_path) == "['positive' 'negative']\n"
+@pytest.mark.slow
+def test_first_block_of_the_readme_and_the_quickstart(tmp_path):
+    """The quickstart goes on from the block's fit, which takes half a minute and runs once for both."""
+    block, quickstart = first_block("README.md"), (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
+    fit, end, _ = block.rpartition("print(")
+    _, goes_on, rest = quickstart.partition(fit)
+    assert end and goes_on
+    (tmp_path / "block.py").write_text(block + rest, encoding="utf-8")
+    first, accuracy, *labels, same = run("block.py", folder=tmp_path).splitlines()
+    assert first == "['positive' 'negative']"
+    assert accuracy.startswith("accuracy on 50 held-out reviews: 0.")
+    assert [line.partition(":")[0] for line in labels] == ["positive", "negative"]
+    assert same == "the same after loading: True"
 
 
 def test_both_readmes_begin_with_the_same_code():
