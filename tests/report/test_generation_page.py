@@ -19,6 +19,10 @@ def test_the_page(tmp_path):
     assert "<script>" not in html and "<b>" not in html and "\u202e" not in html
     lines = Page(html).lines
     assert any(line.startswith("chrf of soft minus hard <b>: ") and "than chance" in line for line in lines)
+    two = {name: generation_metrics(texts[name][:2], references[:2], ["chrf"]) for name in texts}
+    few = Page(compare_generation(two, references[:2]).report(tmp_path / "few.html").read_text(encoding="utf-8")).lines
+    # the interval of a bootstrap over so few rows says nothing
+    assert any("corrected p = 1), which may be chance." in line for line in few)
     assert "| soft| 1| 100.00| 100.0%" in lines
     assert sum("| hard <b>| a b c" in line for line in lines) == 5
     alone = compare_generation({"soft": evaluations["soft"]}).report(tmp_path / "alone.html")

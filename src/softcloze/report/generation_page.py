@@ -8,6 +8,8 @@ from softcloze.display import as_html, html_environment
 from softcloze.experiments.generation import show_value
 from softcloze.experiments.generation_comparison import GenerationComparison, TextDifference, difference_table
 from softcloze.report.html import write_page
+from softcloze.report.numbers import p_value
+from softcloze.report.verdict import is_clear
 
 
 def write_generation_report(comparison: GenerationComparison, path: str | Path) -> Path:
@@ -50,5 +52,6 @@ def _rows(comparison: GenerationComparison) -> int:
 
 def _verdict(pair: TextDifference) -> str:
     low, mean, high = (show_value(pair.metric, value) for value in (pair.low, pair.mean, pair.high))
-    clear = "may be chance" if pair.low <= 0 <= pair.high else "is larger than chance explains"
-    return f"{pair.metric} of {pair.method} minus {pair.other}: {mean} ({low} to {high}), which {clear}."
+    judgement = "which is larger than chance explains" if is_clear(pair) else "which may be chance"
+    interval = f"95% interval {low} to {high}; corrected {p_value(pair.p_corrected)}"
+    return f"{pair.metric} of {pair.method} minus {pair.other}: {mean} ({interval}), {judgement}."

@@ -7,13 +7,14 @@ from functools import cached_property
 from markupsafe import Markup
 
 from softcloze.experiments import Comparison, Difference, Shots, Summary, VariantSpread
+from softcloze.experiments.statistics import PairedDifference
 from softcloze.formatting import one_line, percent, seconds
 from softcloze.report.numbers import p_value, points, sentence, shots_phrase
 
 ALPHA = 0.05
 
 
-def is_clear(difference: Difference) -> bool:
+def is_clear(difference: PairedDifference) -> bool:
     """True if a difference is significant after correction."""
     return difference.p_corrected < ALPHA
 
