@@ -12,7 +12,7 @@ from softcloze import PromptClassifier, PromptEnsemble
 from softcloze.calibration import LabelBias
 from softcloze.classifiers.one_sided import describe_one_sided
 from softcloze.data import few_shot
-from softcloze.errors import OneSidedWarning
+from softcloze.errors import OneSidedWarning, ParameterError
 from softcloze.prompt import BoundPrompt
 from softcloze.starters import load_data
 
@@ -155,3 +155,17 @@ def test_a_wording_that_reads_badly_names_one_that_reads_well():
     )
     (message,) = warned(clf, [reviews.texts[i] for i in rows], [reviews.labels[i] for i in rows])
     assert "template='sentiment/zh-worked' with verbalizer={'negative': ['糟糕'], 'positive': ['推荐']}" in message
+
+
+def test_a_list_of_choices_has_no_input_without_content():
+    rows = [{"text": f"film {i}", "shown": ["good", "bad"]} for i in range(16)]
+    template = "<soft*2> <text> <options field=shown> It is <mask>."
+    classifier = PromptClassifier(
+        models.backbone("bert"), template, {"a": "good", "b": "bad"}, epochs=1, learning_rate=1e-6, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OneSidedWarning)  # a guess either way, which asks for content-free input
+        fitted = classifier.fit(rows, ["a", "b", "b", "a"] * 4)
+    assert fitted.predict(rows[:1])[0] in ("a", "b")
+    with pytest.raises(ParameterError, match="'shown', which <options> shows, holds a list"):
+        classifier.set_params(calibration="contextual").fit(rows, ["a", "b", "b", "a"] * 4)

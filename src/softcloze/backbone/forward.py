@@ -71,8 +71,11 @@ class ForwardPass:
             trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
             training = [module for module in self.model.modules() if module.training]
             config, loaded, used = self.model.config, self.model.config._attn_implementation, self.attention
-            self.model.requires_grad_(False).eval()
             try:
+                if trainable:  # nearly always none are: each of these calls walks through all modules again
+                    self.model.requires_grad_(False)
+                if training:
+                    self.model.eval()
                 if used != loaded:
                     config._attn_implementation = used
                 yield

@@ -16,6 +16,7 @@ from softcloze.calibration import (
 )
 from softcloze.calibration.content_free import COUNT
 from softcloze.data import Example
+from softcloze.errors import ParameterError
 from softcloze.prompt import BoundPrompt
 from softcloze.template import domain_template
 
@@ -50,6 +51,11 @@ def learn_calibration(
     """
     prompt = bound.prompt
     fields = prompt.template.fields
+    if prompt.template.lists and method in ("contextual", "domain"):
+        raise ParameterError(
+            f"calibration={method!r} fills all fields with texts without content, and {prompt.template.lists[0]!r}, "
+            "which <options> shows, holds a list of choices; give calibration='batch', which reads the examples"
+        )
     match method:
         case "contextual":
             return fit_bias(bound.scores(content_free(prompt.template)), method)

@@ -107,14 +107,15 @@ class OneLabelMixin(PromptEstimator):
             A table for the terminal and for notebooks, with the findings of `softcloze.lint.lint` and one more: a
             warning where one label wins on content-free input ("N/A", "[MASK]" and the empty text), unless a
             calibration corrects that. The probabilities are those before any calibration; they are left out where a
-            finding is an error, or rules or a head decide instead of label words.
+            finding is an error, rules or a head decide instead of label words, or a field holds a list of choices.
 
         Raises:
             NotFittedError: soft slots, a head or demonstrations have to be learnt first.
         """
         prompt, backbone = self._prompt(calibrated=False)
         checked = check_words(prompt.template, prompt.verbalizer, prompt.max_length, prompt.chat_options, backbone)
-        if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
+        is_rule = isinstance(prompt.verbalizer, RuleVerbalizer)
+        if not checked.works or prompt.head != "words" or is_rule or prompt.template.lists:
             return checked
         bound = self._bound_prompt(calibrated=False)
         prompts = bound.encode(content_free(prompt.template))

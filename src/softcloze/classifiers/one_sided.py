@@ -15,7 +15,7 @@ from softcloze.library import list_templates, load_template
 from softcloze.prompt import BoundPrompt
 from softcloze.template import Literal, without_slots
 from softcloze.training import TrainingTask
-from softcloze.verbalizer import Label, Verbalizer
+from softcloze.verbalizer import FieldVerbalizer, Label, Verbalizer
 
 SAMPLE = 32  # training examples that are scored, where no training has, and without slots
 # the hard prompt of a task that was most accurate where more than one was measured: docs/measurements/results.md
@@ -53,28 +53,37 @@ def warn_if_one_sided(bound: BoundPrompt, examples: Sequence[Example], task: Tra
         hard = without_slots(prompt.template)
         if any(isinstance(node, Literal) and any(map(str.isalpha, node.text)) for node in hard.nodes):
             alone = replace(prompt, template=hard, vectors={}, head="words", head_tensors={}, features="mask")
-            before = BoundPrompt(alone, bound.backbone)
-            predicted = before.scores([examples[i] for i in sample]).argmax(1)
-            fact = describe_one_sided(before, predicted, right[sample])
+            before, empty = BoundPrompt(alone, bound.backbone), _content_free(bound)
+            scores = before.scores([*(examples[i] for i in sample), *empty])  # in one pass
+            predicted = scores[: len(sample)].argmax(1)
+            fact = describe_one_sided(before, predicted, right[sample], scores[len(sample) :])
             fact = f"without its soft slots {fact}" if fact is not None else None
     if fact is not None:
         warnings.warn(f"the prompt {fact}: {_advice(bound, examples[:SAMPLE])}", OneSidedWarning, stacklevel=3)
 
 
-def describe_one_sided(bound: BoundPrompt, predicted: NDArray[np.int_], right: NDArray[np.int_]) -> str | None:
+def describe_one_sided(
+    bound: BoundPrompt,
+    predicted: NDArray[np.int_],
+    right: NDArray[np.int_],
+    without_content: NDArray[np.float64] | None = None,
+) -> str | None:
     """Describe a label that wins nearly all examples, or content-free input while they are guessed; None without one.
 
     Args:
         bound: the prompt.
         predicted: index of the label that it gives to each example, shape (examples,).
         right: index of the right one.
+        without_content: label scores of content-free input, shape (inputs, labels); None to compute them if needed.
     """
     dominant = dominant_label(predicted, right)
     if dominant is not None:
         label, _ = dominant
         given, have = (int((values == label).sum()) for values in (predicted, right))
         return f"gives {bound.labels[label]!r} to {given} of {len(right)} training examples, and {have} have it"
-    winner = _winner(bound) if _is_guessing(predicted, right) else None
+    if not _is_guessing(predicted, right):
+        return None
+    winner = _winner(bound, without_content)
     if winner is None:
         return None
     hits = int((predicted == right).sum())
@@ -92,11 +101,23 @@ def _is_guessing(predicted: NDArray[np.int_], right: NDArray[np.int_]) -> bool:
     return len(right) >= ENOUGH and float(np.mean(recalls)) < chance + NEAR * (1 - chance)
 
 
-def _winner(bound: BoundPrompt) -> tuple[int, float] | None:
+def _winner(bound: BoundPrompt, scores: NDArray[np.float64] | None) -> tuple[int, float] | None:
     """The label that wins on content-free input with near certainty, by index, and its probability."""
-    priors = bound.probabilities(bound.scores(content_free(bound.prompt.template))).mean(0)
+    if scores is None:
+        scores = bound.scores(_content_free(bound))
+    if not len(scores):
+        return None
+    priors = bound.probabilities(scores).mean(0)
     winner = winning_label(priors.tolist(), CERTAIN)
     return (winner, float(priors[winner])) if winner is not None else None
+
+
+def _content_free(bound: BoundPrompt) -> list[dict[str, str]]:
+    """Content-free examples; none where each example brings a list of choices, which always has content."""
+    prompt = bound.prompt
+    if prompt.template.lists or isinstance(prompt.verbalizer, FieldVerbalizer):
+        return []
+    return content_free(prompt.template)
 
 
 def _advice(bound: BoundPrompt, examples: Sequence[Example]) -> str:
