@@ -1,10 +1,11 @@
 """Simulate labelling: known labels answer, and strategies, estimates and doubts are compared with what is true.
 
     python -m benchmarks.labelling FOLDER [--seeds 10] [--fast-seeds 50] [--strategies uncertain random doubts]
+    python -m benchmarks.labelling FOLDER --keys 100
 
 FOLDER keeps the states of each task, which a model computes once, and the result of each run; the same command resumes.
 It prints the tables of docs/measurements/labelling.md. Runs take turns by seed, so that an interrupted one has equally
-many of each task.
+many of each task. With --keys it measures the time from a key to the next text among 5,000 instead.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
+from benchmarks.labelling_keys import measure_keys
 from benchmarks.tasks.sets import TASKS
 from softcloze.backbone import load_backbone
 from softcloze.files import replacing_file, write_text
@@ -270,15 +272,21 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=10, help="seeds below this one")
     parser.add_argument("--fast-seeds", type=int, default=50, help="the same for the two fastest sets")
-    parser.add_argument("--pool", type=int, default=500, help="texts to label, at most")
+    parser.add_argument("--pool", type=int, help="texts to label, at most: 500, or 5,000 with --keys")
     parser.add_argument("--held-out", type=int, default=200, help="texts that judge, at most")
     parser.add_argument("--max-length", type=int, default=128, help="of prompts in tokens")
     parser.add_argument("--strategies", nargs="+", default=["uncertain", "random", DOUBTS])
     parser.add_argument("--tables", action="store_true", help="print the tables of the runs so far, and run nothing")
     parser.add_argument("--no-reading", action="store_true", help="leave out tasks whose states are not there")
+    parser.add_argument(
+        "--keys", type=int, help="measure the time from so many keys to the next text, and nothing else"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.keys is not None:
+        measure_keys(options.folder, options.keys, options.pool or 5000)
+        return
     sets = [s for s in SETS if path_of(options.folder, *s[:2]).exists() or not (options.no_reading or options.tables)]
     results: dict[tuple[str, str, str], list[list[dict[str, Any]]]] = {}
     loaded: dict[tuple[str, str], Set] = {}
@@ -290,7 +298,7 @@ def main() -> None:
             for strategy in options.strategies:
                 path = options.folder / "runs" / f"{states.stem}.{strategy}.{seed}.json"
                 if not path.exists() and not options.tables:
-                    read(states, task, model, head, options.pool, options.held_out, options.max_length)
+                    read(states, task, model, head, options.pool or 500, options.held_out, options.max_length)
                     if (task, model) not in loaded:
                         loaded[task, model] = load(options.folder, task, model)
                     given = loaded[task, model]
