@@ -228,6 +228,35 @@ def test_one_of_many_labels_is_found_by_its_name(visit, tmp_path):
         assert made.labelled()[-1].label == names[11]
 
 
+def test_a_label_is_renamed_by_one_person_while_another_labels(visit, tmp_path):
+    labels = ["positive", "negative", "unclear"]
+    made = Labeller(models.backbone("bert"), models.SENTENCES, labels, folder=tmp_path, template=TEMPLATE)
+    with listening(made) as address:
+        pages = []
+        for name in ("Ann", "Bo"):
+            page = visit(at=address)
+            shown(page)
+            page.click("#name-box summary")
+            page.fill("#other-name", name)
+            page.keyboard.press("Enter")
+            page.locator("#name-box summary", has_text=name).wait_for()
+            pages.append(page)
+        ann, bo = pages
+        index = shown(bo)
+        assert shown(ann) != index
+        ann.keyboard.press("=")
+        ann.select_option("#old-label", label="positive")
+        ann.fill("#new-name", "negative")
+        ann.press("#new-name", "Enter")
+        said(ann, "positive is now negative.")
+        assert made.labels == ("negative", "unclear")
+        bo.keyboard.press("2")  # was "negative", and is "unclear" now
+        said(bo, "A label was renamed meanwhile")
+        assert (shown(bo), made.labelled()) == (index, [])
+        press(bo, "1")
+        assert [(row.label, row.name) for row in made.labelled()] == [("negative", "Bo")]
+
+
 SERVER = """
 import sys
 from support import models
