@@ -17,7 +17,7 @@ from softcloze.backbone.fingerprint import active_adapters
 from softcloze.backbone.location import IN_MEMORY, Location, cannot_load, locate, reading, validated
 from softcloze.backbone.quantisation import NONE as UNQUANTISED
 from softcloze.backbone.quantisation import QUANTIZATIONS, Quantize, loading_options
-from softcloze.backbone.weights import quiet_report, validate_loaded
+from softcloze.backbone.weights import import_models, quiet_report, validate_loaded
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import BackboneError, ParameterError
 from softcloze.formatting import did_you_mean
@@ -78,6 +78,7 @@ def load_backbone(
     where = find_device(device)
     precision = _dtype(dtype, where)
     with _LOADING:
+        import_models()
         if isinstance(model, str | os.PathLike):
             backbone = _load(locate(_name(model)), precision, where, quantize)
         else:
@@ -99,6 +100,7 @@ def load_tokenizer(model: "str | os.PathLike[str]") -> tuple[PretrainedTokenizer
     """
     import transformers
 
+    import_models()
     location = validated(locate(_name(model)))
     config, tokenizer, family = _read_configuration(location)
     with reading(location, "configuration"), torch.device("meta"):  # a model without weights

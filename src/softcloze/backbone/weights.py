@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,25 @@ def quiet_report() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(is_other)
+
+
+def import_models() -> None:
+    """Import the models of transformers; with them comes torchao, if installed, whose messages on import are left out.
+
+    It logs that compiled kernels do not fit the installed torch, which matters to none that softcloze runs.
+    """
+    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
+
+    def drop(_: logging.LogRecord) -> bool:
+        return False
+
+    for logger in loggers:
+        logger.addFilter(drop)
+    try:
+        import_module("transformers.modeling_utils")
+    finally:
+        for logger in loggers:
+            logger.removeFilter(drop)
 
 
 def _more_layers(model: "PreTrainedModel", unexpected: Collection[str]) -> list[str]:
