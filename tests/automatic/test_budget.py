@@ -9,7 +9,7 @@ import torch
 from support import models
 
 from softcloze import AutoPromptClassifier, PromptClassifier
-from softcloze.automatic import budget, race, trials
+from softcloze.automatic import budget, feature_store, race, trials
 from softcloze.automatic.budget import Budget
 from softcloze.prompt import CompiledPrompt, Prompt
 from softcloze.template import Template
@@ -41,9 +41,10 @@ def work(clock, monkeypatch):
         build(self, *args, **options)
         pass_time(COMPILING)
 
-    def features(self, prompts, soft):
-        pass_time(len(prompts) * 0.1 * (1 + 0.05 * (next(slower) % 5)))
-        return torch.zeros(len(prompts), self.scorer.n_features)
+    def features(members):
+        sequences = {prompt.chunks for member in members for prompt in member.prompts}
+        pass_time(len(sequences) * 0.1 * (1 + 0.05 * (next(slower) % 5)))
+        return [torch.zeros(len(member.prompts), member.scorer.n_features) for member in members]
 
     def judged(task, proposal, features, label_features):
         pass_time(0.002 * len(task.targets) ** 2)
@@ -52,7 +53,7 @@ def work(clock, monkeypatch):
         return [trials.Trial(prompt, logs, task.targets, task.weights)]
 
     monkeypatch.setattr(CompiledPrompt, "__init__", built)
-    monkeypatch.setattr(CompiledPrompt, "features", features)
+    monkeypatch.setattr(feature_store, "score_together", features)
     monkeypatch.setattr(race, "hard_trials", judged)
     monkeypatch.setattr(race, "FIRST", 10)
     monkeypatch.setattr(race, "CHUNK", 4)

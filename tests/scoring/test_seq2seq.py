@@ -224,7 +224,7 @@ def test_the_state_where_the_answer_is_predicted(architecture):
     prompts = random_prompts([7, 2], right=True)
     compiled = CompiledTemplate(Template("a <mask> b"), backbone.prompt_tokenizer, 64)
     for words in ([], WORDS["one token"], WORDS["mixed lengths"]):
-        scorer = word_scorer(backbone, compiled, words, states=True)
+        scorer = word_scorer(backbone, compiled, words, states=["mask"])
         states = compute_features(scorer, prompts, None)[:, len(words) :]
         head = backbone.model.get_output_embeddings()
         logits = head(states)

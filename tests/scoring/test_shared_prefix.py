@@ -197,7 +197,7 @@ def test_states(architecture):
     members = []
     for k, words in enumerate(([], ONE, [])):
         prompts = [EncodedPrompt((*text, 90 + k), right, {}) for text in TEXTS]
-        members.append(Member(word_scorer(backbone, compiled, words, states=True), prompts, None))
+        members.append(Member(word_scorer(backbone, compiled, words, states=["mask"]), prompts, None))
     members.append(member(backbone, SHAPES[1], ONE)[0])
     for found, own in zip(score_together(members), members, strict=True):
         torch.testing.assert_close(found, compute_features(own.scorer, own.prompts, None), atol=1e-4, rtol=1e-4)

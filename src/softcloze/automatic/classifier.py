@@ -79,7 +79,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             for none. Examples are read a few at a time, and a template is given up once the time does not suffice to
             finish it, even on a machine that gets half as fast. The first template is judged in any case, by the
             examples of the first round, 96, or eight of each label if that is more; or by fewer, at least two of each
-            label, if these would take two thirds of the budget.
+            label, if these would take two thirds of the budget. Time that suffices for no further template or round
+            goes to further examples of the best ones.
         candidates: number of templates to try, at most; None for all. Results are the same on every run for a seed, a
             number of candidates, and budget=None or one that suffices.
         members: number of ways whose log-probabilities the result averages, at most; 1 for a single prompt.
@@ -237,7 +238,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             probe = probe_trial(race.task, classes, names, encoder, budget)
             if probe is not None:
                 report(probe)
-        prompts = race.run(proposals[: self.candidates], self.soft_prompts)
+        prompts = race.run(proposals[: self.candidates], self.soft_prompts, self.members)
         if probe is not None:
             probe = probe.first(len(prompts[0].targets))
         choice = choose_members(prompts, probe, self.members)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -11,8 +12,16 @@ from torch import Tensor
 from softcloze.encoding import EncodedPrompt
 from softcloze.files import expand_user, replacing_file
 from softcloze.prompt import CompiledPrompt
+from softcloze.scoring import Member, score_together
 
 NAME = "features"
+
+
+class EncodedPart(NamedTuple):
+    """Examples as a prompt encodes them."""
+
+    compiled: CompiledPrompt
+    encoded: Sequence[EncodedPrompt]
 
 
 class FeatureStore:
@@ -26,27 +35,45 @@ class FeatureStore:
         """Use this folder; None to keep nothing."""
         self._folder = expand_user(folder) if folder is not None else None
 
-    def features(self, compiled: CompiledPrompt, encoded: Sequence[EncodedPrompt]) -> Tensor:
-        """Features of encoded examples without soft vectors, as `CompiledPrompt.features`, from a file if there is one.
+    def features(self, parts: Sequence[EncodedPart]) -> list[Tensor]:
+        """Features of examples by several prompts without soft vectors, each from a file if there is one.
 
-        A file that is damaged is written anew.
+        The others are computed together, so that prompts of the same ids share forward passes. A file that is damaged
+        is written anew.
 
         Raises:
-            FileError: the file cannot be written.
+            FileError: a file cannot be written.
         """
-        if self._folder is None or not encoded:
-            return compiled.features(encoded, None)
-        path = self._folder / f"{NAME}-{_digest(compiled, encoded)[:32]}.safetensors"
-        kept = _read(path, (len(encoded), compiled.scorer.n_features))
-        if kept is None:
-            kept = compiled.features(encoded, None)
-            with replacing_file(path) as draft:
-                save_file({NAME: kept.contiguous()}, draft)
-        return kept
+        paths = [self._path(part) for part in parts]
+        kept = [_read(path, part) if path is not None else None for path, part in zip(paths, parts, strict=True)]
+        computed = iter(_computed([part for part, features in zip(parts, kept, strict=True) if features is None]))
+        results = []
+        for path, known in zip(paths, kept, strict=True):
+            features = known if known is not None else next(computed)
+            if known is None and path is not None:
+                with replacing_file(path) as draft:
+                    save_file({NAME: features.contiguous()}, draft)
+            results.append(features)
+        return results
+
+    def _path(self, part: EncodedPart) -> Path | None:
+        """The file of these features; None if they are not kept."""
+        if self._folder is None or not part.encoded:
+            return None
+        return self._folder / f"{NAME}-{_digest(*part)[:32]}.safetensors"
 
 
-def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
-    """The features in a file, of the shape (examples, features); None if there is no such file or it is damaged."""
+def _computed(parts: Sequence[EncodedPart]) -> list[Tensor]:
+    """Features of each part, on the CPU, shape (examples, features)."""
+    if not parts:
+        return []
+    with parts[0].compiled.backbone.frozen():
+        return score_together([Member(part.compiled.scorer, part.encoded, None) for part in parts])
+
+
+def _read(path: Path, part: EncodedPart) -> Tensor | None:
+    """The features of a part in a file, shape (examples, features); None if there is no such file or it is damaged."""
+    shape = (len(part.encoded), part.compiled.scorer.n_features)
     try:
         features = load_file(path).get(NAME)
     except (SafetensorError, OSError, ValueError, RuntimeError):

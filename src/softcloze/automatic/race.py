@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from softcloze.automatic.budget import Budget
-from softcloze.automatic.feature_store import FeatureStore
+from softcloze.automatic.feature_store import EncodedPart, FeatureStore
 from softcloze.automatic.proposals import Proposal
+from softcloze.automatic.selection import choose_trials
 from softcloze.automatic.trials import Task, Trial, hard_trials, soft_trial
 from softcloze.backbone import shared_prefix
 from softcloze.prompt import Prompt
@@ -55,6 +56,7 @@ class Race:
         self._features: dict[Proposal, Tensor] = {}
         self._label_features: dict[Proposal, Tensor] = {}
         self._tokens: dict[Proposal, float] = {}  # of an example
+        self._racing: list[Proposal] = []
         self.trials: dict[Proposal, list[Trial]] = {}
         self.left_out = 0
 
@@ -63,7 +65,7 @@ class Race:
         """The task, its examples in the order of all trials."""
         return self._task
 
-    def run(self, proposals: Sequence[Proposal], soft: int) -> list[Trial]:
+    def run(self, proposals: Sequence[Proposal], soft: int, members: int) -> list[Trial]:
         """Run the rounds that the budget allows, at least a part of the first one for one proposal.
 
         Returns the trials of the proposals that were judged in the last of them, without a limit by all examples.
@@ -71,15 +73,16 @@ class Race:
         Args:
             proposals: the proposals.
             soft: number of the best proposals with label words for which a soft prompt is trained at the end.
+            members: number of trials that the result averages, at most.
         """
         everything = len(self._task.examples)
         sizes = round_sizes(everything, max(FIRST, OF_EACH_LABEL * (int(self._task.targets.max()) + 1)))
-        racing, finished = list(proposals), list[Proposal]()
+        self._racing, finished = list(proposals), list[Proposal]()
         if self._budget.is_limited and (begun := self._begin(proposals[0], sizes[0])) < sizes[0]:
             sizes = [begun]
         for number, size in enumerate(sizes):
             judged: list[Proposal] = []
-            for proposal in racing:
+            for proposal in self._racing:
                 # the best one takes the time of this round, others only what is left once they are read to the end
                 if self._judge(proposal, size, sizes[number + 1 :] if judged else []):
                     judged.append(proposal)
@@ -88,10 +91,13 @@ class Race:
             if not judged:
                 break
             judged.sort(key=lambda proposal: best_of(self.trials[proposal]).log_loss)
-            finished, racing = judged, judged[: -(-len(judged) // 2)]
+            finished, self._racing = judged, judged[: -(-len(judged) // 2)]
         read = len(self.trials[finished[0]][0].targets)
-        finished += [proposal for proposal in proposals if proposal not in self.trials and self._judge(proposal, read)]
+        self._racing = [proposal for proposal in proposals if proposal not in self.trials]
+        finished += [proposal for proposal in self._racing if self._judge(proposal, read)]
         self.left_out = sum(proposal not in self.trials for proposal in proposals)
+        if self._budget.is_limited and read < everything:
+            finished, read = self._read_on(finished, read, members)
         finished.sort(key=lambda proposal: best_of(self.trials[proposal]).log_loss)
         for proposal in [proposal for proposal in finished if proposal.has_words and read == everything][:soft]:
             hard, seconds = self.trials[proposal][0].prompt, self._reading(proposal, SOFT_PASSES * everything)
@@ -100,6 +106,37 @@ class Race:
             if (trained := soft_trial(self._task, hard, self._budget)) is not None:
                 self._note(proposal, [*self.trials[proposal], trained])
         return [trial for proposal in finished for trial in self.trials[proposal]]
+
+    def _read_on(self, judged: list[Proposal], read: int, members: int) -> tuple[list[Proposal], int]:
+        """Judge what the result would be made of by as many further examples as the time that is left allows.
+
+        Returns the proposals that were judged by the most examples, and the number of these.
+
+        Args:
+            judged: proposals, all by the same examples.
+            read: number of these.
+            members: number of trials that the result averages, at most.
+        """
+        chosen = choose_trials([trial for proposal in judged for trial in self.trials[proposal]], members)
+        self._racing = [proposal for proposal in judged if any(trial in chosen for trial in self.trials[proposal])]
+        count, everything = read, len(self._task.examples)
+        while count < everything:
+            size = min(everything, count + chunk_of(count))
+            readers: list[Proposal] = []  # of those that are read together, the first one
+            for proposal in self._racing:
+                if self._count(proposal) == count and not any(proposal in self._together(one) for one in readers):
+                    readers.append(proposal)
+            step = sum(self._reading(proposal, size - count) for proposal in readers)
+            if not self._budget.allows(step + len(self._racing) * self._budget.fitting(size), step):
+                break
+            for proposal in readers:
+                self._read(proposal, size)
+            count = size
+        if count == read:
+            return judged, read
+        for proposal in self._racing:
+            self._fit(proposal, count)
+        return self._racing, count
 
     def _begin(self, proposal: Proposal, size: int) -> int:
         """Compute the features of the first `size` examples, or of fewer if they would take most of the budget.
@@ -130,12 +167,16 @@ class Race:
             if count >= size:
                 break
             self._read(proposal, size)
+        self._fit(proposal, size)
+        return True
+
+    def _fit(self, proposal: Proposal, size: int) -> None:
+        """Run the trials of a proposal on the first `size` examples, which have been read."""
         started = self._budget.elapsed
         features = self._features[proposal][:size]
         trials = hard_trials(self._task.first(size), proposal, features, self._label_features[proposal])
         self._budget.fitted(size, self._budget.elapsed - started)
         self._note(proposal, trials)
-        return True
 
     def _note(self, proposal: Proposal, trials: list[Trial]) -> None:
         """Keep the trials of a proposal, and report the best of all that were judged by as many examples."""
@@ -146,27 +187,47 @@ class Race:
     def _count(self, proposal: Proposal) -> int:
         return len(self._features[proposal]) if proposal in self._features else 0
 
-    def _reading(self, proposal: Proposal, examples: int) -> float:
-        """Expected seconds of the forward passes of so many examples."""
+    def _together(self, proposal: Proposal) -> list[Proposal]:
+        """A proposal, and those still racing that take another state of the same prompts, at no further cost."""
+        if self._task.backbone.family == "seq2seq":  # the mean is of the encoder's states
+            return [proposal]
+        same = [
+            other
+            for other in self._racing
+            if other is not proposal
+            and other.template == proposal.template
+            and self._count(other) == self._count(proposal)
+        ]
+        return [proposal, *same]
+
+    def _tokens_of(self, proposal: Proposal) -> float:
+        """Tokens that the model computes for an example, in the mean."""
         if proposal not in self._tokens:
             prompts = proposal.compiled.encode(self._task.examples[:CHUNK])
             backbone = self._task.backbone
             cached = shared_prefix([prompt.left for prompt in prompts]) if backbone.supports_prefix_cache else 0
             tokens = [proposal.compiled.scorer.cost(prompt, cached) for prompt in prompts]
             self._tokens[proposal] = sum(tokens) / len(tokens)
-        return self._budget.reading(self._tokens[proposal] * examples)
+        return self._tokens[proposal]
+
+    def _reading(self, proposal: Proposal, examples: int) -> float:
+        """Expected seconds of the forward passes of so many examples."""
+        return self._budget.reading(max(map(self._tokens_of, self._together(proposal))) * examples)
 
     def _read(self, proposal: Proposal, size: int) -> None:
         """Compute the features of the next examples up to `size`, a chunk of them at most."""
+        together = self._together(proposal)
         count, started = self._count(proposal), self._budget.elapsed
-        compiled, chunk = proposal.compiled, self._task.examples[count : min(size, count + chunk_of(size))]
-        of_labels = compiled.encode_labels() if not count else []
-        features = self._store.features(compiled, [*compiled.encode(chunk), *of_labels])
-        if not count:
-            self._features[proposal], self._label_features[proposal] = features[:0], features[len(chunk) :]
-        self._features[proposal] = torch.cat([self._features[proposal], features[: len(chunk)]])
-        self._reading(proposal, 0)
-        self._budget.read(self._tokens[proposal] * len(features), self._budget.elapsed - started)
+        chunk = self._task.examples[count : min(size, count + chunk_of(size))]
+        parts = [EncodedPart(one.compiled, one.compiled.encode(chunk)) for one in together]
+        of_labels = [EncodedPart(one.compiled, one.compiled.encode_labels() if not count else []) for one in together]
+        features = self._store.features([*parts, *of_labels])
+        for i, one in enumerate(together):
+            if not count:
+                self._features[one], self._label_features[one] = features[i][:0], features[len(together) + i]
+            self._features[one] = torch.cat([self._features[one], features[i]])
+        tokens = max(map(self._tokens_of, together)) * (len(chunk) + len(of_labels[0].encoded))
+        self._budget.read(tokens, self._budget.elapsed - started)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

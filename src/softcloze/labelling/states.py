@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softcloze.automatic.feature_store import FeatureStore
+from softcloze.automatic.feature_store import EncodedPart, FeatureStore
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.heads import WordHead
@@ -140,10 +140,11 @@ def read_texts(
     prompts = compiled.encode(texts)
     parts = []
     for start in range(0, len(prompts), CHUNK):
-        parts.append(store.features(compiled, prompts[start : start + CHUNK]).float())
+        (features,) = store.features([EncodedPart(compiled, prompts[start : start + CHUNK])])
+        parts.append(features.float())
         if on_progress is not None:
             on_progress(min(start + CHUNK, len(prompts)), len(prompts))
     read = torch.cat(parts)
     of_labels = compiled.encode_labels() if words else []
-    own = store.features(compiled, of_labels).float() if of_labels else read[:0]
-    return Reading(compiled, read, own, words, verbalizer)
+    (own,) = store.features([EncodedPart(compiled, of_labels)])
+    return Reading(compiled, read, own.float(), words, verbalizer)

@@ -95,7 +95,7 @@ class CompiledPrompt:
             examples,
             answer_length=answers,
             demonstrations=demonstrations,
-            locate_fields=self.scorer.states == "mean",
+            locate_fields="mean" in self.scorer.states,
         )
         if choices:
             prompts = [
@@ -239,7 +239,7 @@ def _word_scorer(
         plan_words(backbone, scored, verbalizer.decoding, has_right=compiled.has_right),
         verbalizer.lengths(words) if inputs.words else None,
         normalised=inputs.normalised,
-        states=features if inputs.state else None,
+        states=(features,) if inputs.state else (),
         states_of=backbone.probed_states if head in EXACT else "head",
     )
     return words, scorer

@@ -170,7 +170,7 @@ def _validate_same_scores(
         rows = backbone.embed(torch.tensor([source[len(front.ids) :]], device=backbone.device))
         mask = torch.ones(1, len(source), dtype=torch.long, device=backbone.device)
         arguments: dict[str, Any] = {"attention_mask": mask}
-        state = list(model_input.state)
+        state = list(model_input.states[0])
         if isinstance(front_states, PrefixCache):
             arguments |= {"past_key_values": _cache(backbone, front_states), "use_cache": True}
             state = [position - len(front.ids) for position in state]
@@ -181,7 +181,7 @@ def _validate_same_scores(
         with backbone.frozen(), torch.no_grad():
             expected = backbone.outputs(
                 [model_input.ids],
-                [model_input.state],
+                [model_input.states[0]],
                 sources=[model_input.source],
                 soft=soft,
             ).logits.float()

@@ -39,7 +39,7 @@ def to_peft(prompt: "GeneratorPrompt", path: str | PathLike[str], backbone: Back
 
     def last_state(example: EncodedPrompt) -> ModelInput:
         opening = writer.opening(example)
-        return replace(opening, state=(len(opening.ids) - 1,))
+        return replace(opening, states=((len(opening.ids) - 1,),))
 
     def readme(front: Front, example: EncodedPrompt) -> str:
         opening = writer.opening(example)

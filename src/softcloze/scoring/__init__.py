@@ -2,9 +2,10 @@
 
 from softcloze.scoring.answers import AnswerPlan
 from softcloze.scoring.families import plan_choices, plan_rules, plan_words
+from softcloze.scoring.jobs import KnownPrefix
 from softcloze.scoring.plan import States
 from softcloze.scoring.scorer import Scorer
-from softcloze.scoring.shared_prefix import KnownPrefix, Member, compute_features, compute_together, score_together
+from softcloze.scoring.shared_prefix import Member, compute_features, compute_together, score_together
 from softcloze.scoring.vocabulary_scores import log_probabilities
 
 __all__ = [

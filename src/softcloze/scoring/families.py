@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import AnswerFormat, EncodedPrompt
@@ -56,25 +57,28 @@ def plan_rules(backbone: Backbone, conjunctions: Sequence[Conjunction], *, has_r
     return CausalRules(conjunctions, has_right=has_right)
 
 
-def with_state(
-    backbone: Backbone, model_inputs: Sequence[ModelInput], prompt: EncodedPrompt, states: States
+def with_states(
+    backbone: Backbone, model_inputs: Sequence[ModelInput], prompt: EncodedPrompt, states: Sequence[States]
 ) -> list[ModelInput]:
-    """Have one of a prompt's sequences read its hidden state; add a sequence if none fits.
+    """Have one of a prompt's sequences read its hidden states; add a sequence if none fits.
 
     With "mask" it is the state of one mask token at the mask; for a causal model that of the last token before, and for
     a seq2seq model that of the decoder's last token before the answer. From these the answer is predicted. With "mean"
     it is the mean over the tokens of all fields, of a seq2seq model's encoder; where they have none, the state at the
-    mask.
+    mask. Both are read from the same sequence, except for a seq2seq model, which reads one of them.
 
     Raises:
         EncodingError: nothing comes before the mask of a causal model.
     """
-    state_input = state_input_of(backbone, prompt, states)
-    state, source_state = state_input.state, state_input.source_state
+    if not states:
+        return [*model_inputs]
+    several = [state_input_of(backbone, prompt, kind) for kind in states]
+    state_input = replace(several[0], states=tuple(chain.from_iterable(one.states for one in several)))
+    groups, source_state = state_input.states, state_input.source_state
     for i, model_input in enumerate(model_inputs):
         # those of a causal model all begin with the ids before the mask
         if model_input.ids == state_input.ids or backbone.family == "causal":
-            reading = replace(model_input, state=state, source_state=source_state)
+            reading = replace(model_input, states=groups, source_state=source_state)
             return [*model_inputs[:i], reading, *model_inputs[i + 1 :]]
     return [*model_inputs, state_input]
 
@@ -89,7 +93,7 @@ def answer_input_of(backbone: Backbone, prompt: EncodedPrompt, answers: AnswerFo
 
 
 def state_input_of(backbone: Backbone, prompt: EncodedPrompt, states: States = "mask") -> ModelInput:
-    """The sequence from which the hidden state of a prompt is read: see `with_state`."""
+    """The sequence from which the hidden state of a prompt is read: see `with_states`."""
     mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
     fields = prompt.field_positions if states == "mean" else ()
     if start is not None:
@@ -97,9 +101,9 @@ def state_input_of(backbone: Backbone, prompt: EncodedPrompt, states: States = "
         model_input = ModelInput(infilling.opening, (), source=infilling.source)
         if states == "mean":
             return replace(model_input, source_state=fields or (len(prompt.left),))
-        return replace(model_input, state=(len(infilling.opening) - 1,))
+        return replace(model_input, states=((len(infilling.opening) - 1,),))
     if mask_id is not None:
         ids = (*prompt.left, mask_id, *prompt.right)
-        return ModelInput(ids, (), token_type_ids_of(prompt, 1), state=fields or (len(prompt.left),))
+        return ModelInput(ids, (), token_type_ids_of(prompt, 1), states=(fields or (len(prompt.left),),))
     types = prompt.token_type_ids[: len(prompt.left)] if prompt.token_type_ids is not None else None
-    return ModelInput(prompt.left, (), types, state=fields or (last_before(prompt),))
+    return ModelInput(prompt.left, (), types, states=(fields or (last_before(prompt),),))

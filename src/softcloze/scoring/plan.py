@@ -43,15 +43,15 @@ class ModelInput:
         ids: tokens, and soft slots as negative ids; for a seq2seq model the decoder's, which are tokens only.
         reads: the logits to read.
         token_type_ids: the token type of each id; None where all are 0.
-        state: positions whose hidden states are read as well, and averaged.
+        states: groups of positions whose hidden states are read as well, and averaged in each.
         source: the encoder's ids for a seq2seq model, soft slots included; empty for other models.
-        source_state: the same for the encoder's states of positions in `source`.
+        source_state: positions in `source` whose states of the encoder are read instead, and averaged.
     """
 
     ids: tuple[int, ...]
     reads: tuple[LogitRead, ...]
     token_type_ids: tuple[int, ...] | None = None
-    state: tuple[int, ...] = ()
+    states: tuple[tuple[int, ...], ...] = ()
     source: tuple[int, ...] = ()
     source_state: tuple[int, ...] = ()
 

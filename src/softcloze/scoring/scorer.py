@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Hashable, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone, PrefixCache, SoftInputs, StatesBelow, StatesOf, run_length_bucketed
 from softcloze.backbone.soft_inputs import Key
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.families import with_state
+from softcloze.scoring.families import with_states
 from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.log_softmax import gather_log_softmax
 from softcloze.scoring.plan import AdaptivePlan, ModelInput, Plan, States, late_positions
@@ -20,15 +20,15 @@ from softcloze.scoring.prefixes import prefill_each
 class Scorer:
     """Scores of label words, hidden states, or both, from a backbone.
 
-    Both together are called features: shape (batch, features), first the words, then the hidden state.
+    All together are called features: shape (batch, features), first the words, then the hidden states.
 
     Attributes:
         backbone: the model.
         plan: from `plan_words` or `plan_rules`; without words where only the hidden state is wanted.
         lengths: divisors of the words' scores, if any; they require normalised ones, as a constant would not cancel.
         normalised: whether words have log-probabilities over the whole vocabulary, not up to a constant.
-        states: the hidden state that is read as well: "mask" or "mean"; None for none.
-        states_of: the hidden states of which it is; "mean" of a seq2seq model is of its encoder's.
+        states: the hidden states that are read as well: "mask", "mean" or both; of a seq2seq model, one of them.
+        states_of: the hidden states of which they are; "mean" of a seq2seq model is of its encoder's.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Scorer:
         lengths: Sequence[int] | None = None,
         *,
         normalised: bool = False,
-        states: States | None = None,
+        states: Sequence[States] = (),
         states_of: StatesOf = "head",
     ):
         """Score the words of `plan` with `backbone`; the arguments are those of the attributes."""
@@ -46,7 +46,13 @@ class Scorer:
         self.plan = plan
         self.lengths = tuple(lengths) if lengths is not None else None
         self.normalised = plan.normalised or normalised or lengths is not None
-        self.states, self.states_of = states, states_of
+        self.states, self.states_of = tuple(states), states_of
+
+    def with_states(self, states: Sequence[States]) -> "Scorer":
+        """The scorer of the same words that reads these hidden states."""
+        return Scorer(
+            self.backbone, self.plan, self.lengths, normalised=self.normalised, states=states, states_of=self.states_of
+        )
 
     @property
     def words(self) -> tuple[tuple[int, ...], ...]:
@@ -56,7 +62,7 @@ class Scorer:
     @property
     def n_features(self) -> int:
         """Number of features of a prompt."""
-        return len(self.words) + (self.backbone.state_width if self.states is not None else 0)
+        return len(self.words) + len(self.states) * self.backbone.state_width
 
     @property
     def batch_key(self) -> Hashable:
@@ -71,13 +77,13 @@ class Scorer:
     def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """The sequences of a prompt in the first forward pass."""
         inputs = self.plan.model_inputs(prompt) if self.words else []
-        return with_state(self.backbone, inputs, prompt, self.states) if self.states is not None else inputs
+        return with_states(self.backbone, inputs, prompt, self.states)
 
     def max_inputs(self, prompt: EncodedPrompt) -> int:
         """Upper bound of the sequences that the model computes for a prompt in one forward pass."""
         inputs = self.plan.max_inputs(prompt) if self.words else 0
         # the words of a causal model follow the state at the mask in their own sequences
-        return inputs + (self.states is not None and not (inputs and self.backbone.family == "causal"))
+        return inputs + (bool(self.states) and not (inputs and self.backbone.family == "causal"))
 
     def cost(self, prompt: EncodedPrompt, cached: int) -> int:
         """Tokens that the model computes for a prompt, of which `cached` at the start are in a prefix cache."""
@@ -109,11 +115,11 @@ class Scorer:
         """Features of one batch, shape (batch, features), differentiable in `soft`: see `batch_features`."""
         prompts, soft = with_field_vectors(self.backbone, prompts, soft)
         words, states = batch_features([self] * len(prompts), prompts, self.vocab_ids, soft, prefix, prefix_index)
-        return torch.cat([words, states], -1) if self.states is not None else words
+        return torch.cat([words, states], -1) if self.states else words
 
     def shareable(self, prompt: EncodedPrompt) -> tuple[int, ...]:
         """The first ids of a prompt whose keys and values suffice: their logits and hidden states are not read."""
-        first = min(prompt.field_positions, default=len(prompt.left)) if self.states == "mean" else len(prompt.left)
+        first = min(prompt.field_positions, default=len(prompt.left)) if "mean" in self.states else len(prompt.left)
         return prompt.left[: min(first, len(prompt.left) - 1)]
 
     def cache_prefixes(
@@ -226,8 +232,8 @@ def batch_features(
 
     Returns:
         Log-probabilities of the words of each prompt's scorer in nats, shape (batch, most words), up to a constant per
-        prompt; with `lengths` divided by them and without such a constant. Then the hidden states, shape (batch, state
-        width) or (0, state width).
+        prompt; with `lengths` divided by them and without such a constant. Then the hidden states, shape (batch, states
+        times state width) or (0, state width).
     """
     first = scorers[0]
     backbone = first.backbone
@@ -245,7 +251,8 @@ def batch_features(
                 for (i, _), wanted in zip(sequences, positions, strict=True)
             ],
             [
-                model_input.source_state or [position - cached[i] for position in model_input.state]
+                model_input.source_state
+                or [position - cached[i] for position in chain.from_iterable(model_input.states)]
                 for i, model_input in sequences
             ],
             states_of="encoder" if any(model_input.source_state for _, model_input in sequences) else first.states_of,
@@ -274,10 +281,13 @@ def batch_features(
             scores = outputs.logits[index, torch.searchsorted(vocab_ids, token)].float()
         sums = scores.new_zeros(len(prompts) * columns)
         sums = sums.index_add(0, column, scores).view(len(prompts), columns)
-        counts = [0] * len(prompts)
-        for i, model_input in sequences:
-            counts[i] += len(model_input.source_state or model_input.state)
-        return sums, _means(outputs.states, counts)
+        groups = [
+            len(group)
+            for _, model_input in sequences
+            for group in ((model_input.source_state,) if model_input.source_state else model_input.states)
+        ]
+        # one sequence of each prompt reads all of its states
+        return sums, _means(outputs.states, groups).view(len(prompts), -1) if groups else outputs.states
 
     columns = max(scorer.plan.n_columns for scorer in scorers)
     model_inputs = [scorer.model_inputs(prompt) for scorer, prompt in zip(scorers, prompts, strict=True)]
@@ -296,9 +306,7 @@ def batch_features(
 
 
 def _means(states: Tensor, counts: Sequence[int]) -> Tensor:
-    """Means of the states of each prompt, which follow one another; none where there are no states."""
-    if not sum(counts):
-        return states
+    """Means of the states of each group, which follow one another."""
     sizes = torch.tensor(counts, device=states.device)
     sums = states.new_zeros(len(counts), states.shape[1])
     owners = torch.repeat_interleave(torch.arange(len(counts), device=states.device), sizes)

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softcloze.backbone import PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
+from softcloze.backbone import PrefixCache, SoftInputs, run_length_bucketed
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.field_vectors import field_states, with_field_vectors
+from softcloze.scoring.jobs import Job, KnownPrefix, shared_sequences
 from softcloze.scoring.prefix_tree import PrefixNode, prefix_tree
 from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
 
@@ -19,50 +20,10 @@ CACHED_PER_TOKEN = 4
 MOST_CONFIRMED = 8  # prompts without finite scores that are scored once more by themselves; then all are taken for such
 
 
-class KnownPrefix(NamedTuple):
-    """The prefix of prompts, computed before.
-
-    Attributes:
-        ids: its ids, in which -1 - r is row r of the soft vectors of these prompts.
-        cache: its keys and values.
-    """
-
-    ids: tuple[int, ...]
-    cache: PrefixCache
-
-    def length_in(self, scorer: Scorer, prompt: EncodedPrompt) -> int:
-        """Number of its ids that a prompt begins with and that need not be computed again."""
-        return shared_prefix([self.ids, scorer.shareable(prompt)])
-
-
-class _Job(NamedTuple):
-    """A prompt to score.
-
-    Attributes:
-        prompt: the prompt.
-        scorer: its scorer.
-        features: the features to fill, shape (features,).
-        known: the known prefix of its member; None if the prompt does not begin with any of it.
-        known_length: number of its ids that the prompt begins with.
-    """
-
-    prompt: EncodedPrompt
-    scorer: Scorer
-    features: Tensor
-    known: KnownPrefix | None
-    known_length: int
-
-    @property
-    def length(self) -> int:
-        """Tokens of the prompt, and those that its words add where it is packed with them."""
-        scorer = self.scorer
-        return scorer.packed_length(self.prompt) if scorer.packs(self.prompt) else len(self.prompt)
-
-
 class _PrefixTreeRun:
     """Score jobs of one backbone along their prefix tree, without gradient."""
 
-    def __init__(self, jobs: Sequence[_Job], soft: SoftInputs | None):
+    def __init__(self, jobs: Sequence[Job], soft: SoftInputs | None):
         """Prepare at least one job; `soft` are the vectors of all of them."""
         self._jobs, self._soft = jobs, soft
         self._backbone = jobs[0].scorer.backbone
@@ -132,7 +93,7 @@ class _PrefixTreeRun:
             for i, job in enumerate(batch):
                 count = len(job.scorer.words)
                 job.features[:count] = words[i, :count]
-                if job.scorer.states is not None:
+                if job.scorer.states:
                     job.features[count:] = states[i]
 
         def cost(bundle: int) -> int:
@@ -205,6 +166,7 @@ def compute_together(members: Sequence[Member]) -> list[Tensor]:
     A causal model computes the ids with which several sequences begin once, whether they belong to one prompt with
     several label words, to one template around several texts, or to one text in the templates of several members. They
     are found on the ids, in which the soft slots of members differ, and those of prompts where they depend on a field.
+    Members that take hidden states alone read them from the sequence of another member with the same ids.
     Prompts of all members share batches of similar length.
 
     Args:
@@ -230,7 +192,7 @@ def compute_together(members: Sequence[Member]) -> list[Tensor]:
 def _features(members: Sequence[Member]) -> list[Tensor]:
     """The features of one run, in which a prompt that is not finite may spoil others."""
     results = [torch.empty(len(member.prompts), member.scorer.n_features, dtype=torch.float32) for member in members]
-    jobs: list[_Job] = []
+    jobs: list[Job] = []
     softs: list[SoftInputs] = []
     first_slot = 0
     states: dict[tuple[int, ...], Tensor] = {}  # of the texts of fields, which members share
@@ -245,12 +207,13 @@ def _features(members: Sequence[Member]) -> list[Tensor]:
             known = member.known
             length = known.length_in(member.scorer, prompt) if known is not None else 0
             job = _with_slots_from(first_slot, prompt), member.scorer, features
-            jobs.append(_Job(*job, known if length else None, length))
+            jobs.append(Job(*job, known if length else None, length))
         if soft is not None:
             softs.append(soft)
             first_slot += len(soft)
     if jobs:
-        _PrefixTreeRun(jobs, SoftInputs.join(softs) if softs else None).run()
+        with shared_sequences(jobs) as run:
+            _PrefixTreeRun(run, SoftInputs.join(softs) if softs else None).run()
     return results
 
 

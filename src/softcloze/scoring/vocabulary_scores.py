@@ -73,6 +73,6 @@ def log_probabilities(
         if isinstance(plan, AdaptivePlan):
             scores = plan.scores([prompt], scores, read)
         state_input = state_input_of(backbone, prompt)
-        vocabulary = log_softmax(state_input, state_input.state)
+        vocabulary = log_softmax(state_input, state_input.states[0])
     backbone.validate_scores(vocabulary, soft.tensors if soft is not None else {})
     return scores[0], vocabulary[0]
