@@ -51,7 +51,6 @@ def test_the_state_at_the_mask_and_the_mean_take_one_forward_pass(architecture):
     members = [Member(prompt.scorer, prompt.encode(TEXTS[:1]), None) for prompt in prompts]
     score_together(members)  # the first use of a model tries what it supports, in forward passes of its own
     assert passes(backbone, lambda: score_together(members))[1] == 1
-    assert [passes(backbone, lambda one=one: score_together([one]))[1] for one in members] == [1, 1]
 
 
 def test_an_ensemble_predicts_with_both_states_in_one_forward_pass():
