@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from softcloze.classifiers.probe import ProbeClassifier
-from softcloze.classifiers.prompt_classifier import PromptClassifier, validate_one_backbone
+from softcloze.classifiers.prompt_classifier import PromptClassifier
 from softcloze.data import Example
-from softcloze.prompt import BoundMember
+from softcloze.errors import DataError
+from softcloze.prompt import BoundMember, BoundPrompt
 from softcloze.prompt.members import encode_for_members, prompts_of, score_members
 
 Member: TypeAlias = PromptClassifier | ProbeClassifier
@@ -26,6 +27,25 @@ def bound_members(classifiers: Sequence[Member]) -> list[BoundMember]:
     bound = [classifier._bound_member() for classifier in classifiers]
     validate_one_backbone(prompts_of(bound))
     return bound
+
+
+def bound_prompts(classifiers: Sequence[PromptClassifier]) -> list[BoundPrompt]:
+    """Compiled prompts of classifiers with one backbone, as they predict with them.
+
+    Raises:
+        NotFittedError: a classifier has to learn something first, such as its calibration.
+        DataError: the classifiers have different backbones.
+    """
+    bound = [classifier._bound_prompt() for classifier in classifiers]
+    validate_one_backbone(bound)
+    return bound
+
+
+def validate_one_backbone(prompts: Sequence[BoundPrompt]) -> None:
+    """Raise DataError if prompts have different backbones."""
+    for other in prompts:
+        if other.backbone is not prompts[0].backbone:
+            raise DataError(f"the classifiers have different backbones: {prompts[0].backbone!r} and {other.backbone!r}")
 
 
 def log_probabilities_of(members: Sequence[Member], examples: Sequence[Example]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """PromptClassifier: a prompt on a frozen language model as a scikit-learn classifier."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -357,22 +357,3 @@ class PromptClassifier(OneLabelMixin, FitSteps):
                 f'features="mean" is for a linear layer, and head={self.head!r} has none that takes it; choose '
                 f"head={' or '.join(map(repr, EXACT))}"
             )
-
-
-def bound_prompts(classifiers: Sequence[PromptClassifier]) -> list[BoundPrompt]:
-    """Compiled prompts of classifiers with one backbone, as they predict with them.
-
-    Raises:
-        NotFittedError: a classifier has to learn something first, such as its calibration.
-        DataError: the classifiers have different backbones.
-    """
-    bound = [classifier._bound_prompt() for classifier in classifiers]
-    validate_one_backbone(bound)
-    return bound
-
-
-def validate_one_backbone(prompts: Sequence[BoundPrompt]) -> None:
-    """Raise DataError if prompts have different backbones."""
-    for other in prompts:
-        if other.backbone is not prompts[0].backbone:
-            raise DataError(f"the classifiers have different backbones: {prompts[0].backbone!r} and {other.backbone!r}")
