@@ -60,7 +60,7 @@ RIGHT = {
     "random_state": {"None", "0"},
     "cv": {"big"},
     "templates": {"list"},
-    "budget": {"None", "2.5", "big"},
+    "budget": {"None", "text", "2.5", "big"},
     "candidates": {"None", "big"},
     "encoder": {"None", "text"},
     "members": {"big"},

@@ -10,10 +10,10 @@ from support import models
 from support.html_page import Page, assert_complete
 
 from softcloze import AutoPromptClassifier, ProbeClassifier, PromptClassifier, PromptEnsemble
+from softcloze.automatic import feature_store
 from softcloze.cli import main
 from softcloze.cli.input_files import open_table
 from softcloze.cli.resumable import ResumableOutput
-from softcloze.prompt import CompiledPrompt
 
 TEXTS = [f"{start} {thing}." for thing in ("film", "book", "play", "meal") for start in ("A great", "An awful")]
 LABELS = ["positive", "negative"] * (len(TEXTS) // 2)
@@ -271,9 +271,15 @@ def test_an_interrupted_search_resumes(folder, monkeypatch, capsys):
         patch.setattr("softcloze.cli.fit_auto.save", interrupted)
         assert softcloze(*command) == 130
     assert "the progress is kept in resumed.part; run the same command again to resume" in capsys.readouterr().err
-    assert len([*(folder / "resumed.part").glob("features-*.safetensors")]) == 2
+    assert [*(folder / "resumed.part").glob("features-*.safetensors")]
+    score_together = feature_store.score_together
+
+    def nothing(members):
+        assert not any(member.prompts for member in members), "features were computed again"
+        return score_together(members)
+
     with monkeypatch.context() as patch:
-        patch.setattr(CompiledPrompt, "features", lambda *_: pytest.fail("features were computed again"))
+        patch.setattr(feature_store, "score_together", nothing)
         assert softcloze(*command) == 0
     assert not (folder / "resumed.part").exists()
 
