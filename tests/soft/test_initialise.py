@@ -90,11 +90,22 @@ def test_label_words_are_repeated_over_all_blocks(name):
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
-def test_the_first_literal_is_repeated_over_all_blocks(name):
+def test_the_first_literal_is_repeated_over_blocks_in_front_and_a_full_stop_after_a_field(name):
     backbone = models.backbone(name)
     soft = start(backbone, SPREAD)
-    drawn = in_turn(ids_of(backbone, "the story:"), 5)
-    torch.testing.assert_close(soft.weight.detach(), spread(backbone, drawn[:2], drawn[2:]))
+    stop = ids_of(backbone, ".")
+    assert stop
+    front = in_turn(ids_of(backbone, "the story:"), 2)
+    torch.testing.assert_close(soft.weight.detach(), spread(backbone, front, in_turn(stop, 3)))
+
+
+def test_the_full_stop_is_that_of_the_template_s_language(bert_tiny):
+    for source, stop in (
+        ("<text><soft*2> 总之，很<mask>", "。"),
+        ("<soft*2 name=a><text> good 。<mask><soft name=a>", "good 。"),
+    ):
+        soft = start(bert_tiny, source)
+        torch.testing.assert_close(soft.weight.detach(), embedded(bert_tiny, in_turn(ids_of(bert_tiny, stop), 2)))
 
 
 @pytest.mark.parametrize("source", ["<soft*5><text><mask>", "<soft*5> <text> \n <mask>"])

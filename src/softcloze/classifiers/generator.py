@@ -42,9 +42,9 @@ class PromptGenerator(GeneratorEstimator):
         options: options of writing: those of transformers' `GenerationConfig` by name, as in {"num_beams": 4}; see
             `softcloze.generation.OPTIONS`. Greedy by default. The model's own generation configuration has no effect.
         demonstrations: selection of the examples that `<demos>` shows with their answers, as for `PromptClassifier`.
-        soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal),
-            "vocabulary" (different frequent tokens of the training examples), or prompts with blocks of the same
-            `name=`, as for `PromptClassifier`.
+        soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal; after a
+            field a full stop), "vocabulary" (different frequent tokens of the training examples), or prompts with
+            blocks of the same `name=`, as for `PromptClassifier`.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: as for `PromptClassifier`.

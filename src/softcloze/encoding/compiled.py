@@ -1,5 +1,6 @@
 """CompiledTemplate: a template bound to a tokenizer, which encodes examples."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tokenizers import Encoding
@@ -26,6 +27,8 @@ from softcloze.template import (
     Template,
     Turn,
 )
+
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 class CompiledTemplate:
@@ -106,6 +109,23 @@ class CompiledTemplate:
         """Token ids of the first literal with any, white space around it stripped; empty if no literal has tokens."""
         texts = (part.text.strip() for part in self._static_parts if isinstance(part.node, Literal))
         return next((ids for ids in (tuple(self.prompt_tokenizer.ids(text)) for text in texts) if ids), ())
+
+    @property
+    def full_stop(self) -> tuple[int, ...]:
+        """Token ids of a full stop, that of Chinese if a literal has Chinese characters."""
+        literals = "".join(part.text for part in self._static_parts if isinstance(part.node, Literal))
+        return tuple(self.prompt_tokenizer.ids("。" if _HAN.search(literals) else "."))
+
+    @property
+    def blocks_after_a_field(self) -> frozenset[str]:
+        """Keys of the soft blocks that first stand after a field."""
+        first: dict[str, bool] = {}
+        seen = False
+        for part in self._static_parts:
+            seen = seen or isinstance(part.node, Field)
+            if part.block is not None:
+                first.setdefault(part.block.key, seen)
+        return frozenset(key for key, after in first.items() if after)
 
     def encode(
         self,

@@ -37,7 +37,8 @@ def initial_vectors(
     Args:
         template: the template with its soft blocks.
         backbone: model whose input embeddings are copied.
-        init: "template": the tokens of the template's first literal, repeated, or of the label words if it has none;
+        init: "template": the tokens of the template's first literal, repeated, or of the label words if it has none,
+            and those of a full stop for blocks after a field;
             "labels": the tokens of the label words, repeated;
             "vocabulary": different tokens drawn from the most frequent ones of `prompts`.
         prompts: the encoded training examples.
@@ -55,9 +56,12 @@ def initial_vectors(
         Lester et al., EMNLP 2021, arXiv:2104.08691, section 3.2, for "labels" and "vocabulary". They draw from the
         5,000 most frequent tokens of the pretraining text, which no tokenizer records; here the tokens come from the
         training examples. "template" is from this project: words of the prompt itself disturb the model least, and
-        the first literal does not ask for the answer, as the last one does; docs/measurements/defaults.md compares.
+        the first literal does not ask for the answer, as the last one does. After a text it announces another one,
+        and a full stop disturbs least; docs/measurements/defaults.md compares.
     """
-    drawn = sum(block.count for block in template.blocks if not block.init)
+    stop = template.full_stop if init == "template" else ()
+    ended = template.blocks_after_a_field if stop else frozenset()
+    drawn = sum(block.count for block in template.blocks if not block.init and block.key not in ended)
     match init:
         case "template":
             pool = _repeated([template.first_words] if template.first_words else words, drawn)
@@ -69,8 +73,8 @@ def initial_vectors(
             raise ParameterError(f"soft_init={init!r} is unknown; expected one of {', '.join(map(repr, INITS))}")
     ids: list[int] = []
     for block in template.blocks:
-        if block.init:
-            ids += _repeated([block.init], block.count)
+        if block.init or block.key in ended:
+            ids += _repeated([block.init or stop], block.count)
         else:
             ids += pool[: block.count]
             pool = pool[block.count :]
