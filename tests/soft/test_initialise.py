@@ -99,13 +99,18 @@ def test_the_first_literal_is_repeated_over_blocks_in_front_and_a_full_stop_afte
     torch.testing.assert_close(soft.weight.detach(), spread(backbone, front, in_turn(stop, 3)))
 
 
-def test_the_full_stop_is_that_of_the_template_s_language(bert_tiny):
-    for source, stop in (
-        ("<text><soft*2> 总之，很<mask>", "。"),
-        ("<soft*2 name=a><text> good 。<mask><soft name=a>", "good 。"),
-    ):
-        soft = start(bert_tiny, source)
-        torch.testing.assert_close(soft.weight.detach(), embedded(bert_tiny, in_turn(ids_of(bert_tiny, stop), 2)))
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("评论：<text><soft*2> 总之，很<mask>", "。"),
+        ("Review: <text> <soft*2> It was <mask>.", "."),
+        ("<soft*2 name=a>good <text> film <mask><soft name=a>", "good"),
+        ("<text> <soft*2> It was <mask>.", "It was"),
+    ],
+)
+def test_the_full_stop_follows_an_announced_text_in_the_language_of_the_template(bert_tiny, source, words):
+    soft = start(bert_tiny, source)
+    torch.testing.assert_close(soft.weight.detach(), embedded(bert_tiny, in_turn(ids_of(bert_tiny, words), 2)))
 
 
 @pytest.mark.parametrize("source", ["<soft*5><text><mask>", "<soft*5> <text> \n <mask>"])

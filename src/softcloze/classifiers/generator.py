@@ -43,8 +43,8 @@ class PromptGenerator(GeneratorEstimator):
             `softcloze.generation.OPTIONS`. Greedy by default. The model's own generation configuration has no effect.
         demonstrations: selection of the examples that `<demos>` shows with their answers, as for `PromptClassifier`.
         soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal; after a
-            field a full stop), "vocabulary" (different frequent tokens of the training examples), or prompts with
-            blocks of the same `name=`, as for `PromptClassifier`.
+            field that follows it a full stop), "vocabulary" (different frequent tokens of the training examples), or
+            prompts with blocks of the same `name=`, as for `PromptClassifier`.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: as for `PromptClassifier`.

@@ -72,10 +72,11 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             last hidden state, the nearest one last), or a transformer such as scikit-learn's TfidfVectorizer, whose
             vectors are compared instead.
         soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal; after a
-            field a full stop), "labels" (the label words) or "vocabulary" (different frequent tokens of the training
-            examples); or a prompt, from which blocks of the same `name=` start (prompt transfer), the others as with
-            "template"; or a list of prompts without a block in common, or a mapping from names of blocks to prompts. A
-            prompt is that of a classifier or generator, which may be fitted, in memory or a saved folder.
+            field that follows it a full stop), "labels" (the label words) or "vocabulary" (different frequent tokens
+            of the training examples); or a prompt, from which blocks of the same `name=` start (prompt transfer), the
+            others as with "template"; or a list of prompts without a block in common, or a mapping from names of
+            blocks to prompts. A prompt is that of a classifier or generator, which may be fitted, in memory or a saved
+            folder.
         calibration: correction of the label scores for what the model would answer anyway: None, "contextual" (its
             answer to texts without content), "domain" (to random words of the examples), "pmi" (to the words around
             the mask alone), "batch" (its average answer to the examples), "prototypical" (clusters of the examples'

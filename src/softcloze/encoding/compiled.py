@@ -117,15 +117,16 @@ class CompiledTemplate:
         return tuple(self.prompt_tokenizer.ids("。" if _HAN.search(literals) else "."))
 
     @property
-    def blocks_after_a_field(self) -> frozenset[str]:
-        """Keys of the soft blocks that first stand after a field."""
+    def blocks_after_announced_field(self) -> frozenset[str]:
+        """Keys of the soft blocks that first stand after a field which the first literal stands in front of."""
         first: dict[str, bool] = {}
-        seen = False
+        announced = seen = False
         for part in self._static_parts:
+            announced = announced or (not seen and isinstance(part.node, Literal) and bool(part.text.strip()))
             seen = seen or isinstance(part.node, Field)
             if part.block is not None:
-                first.setdefault(part.block.key, seen)
-        return frozenset(key for key, after in first.items() if after)
+                first.setdefault(part.block.key, announced and seen)
+        return frozenset(key for key, ended in first.items() if ended)
 
     def encode(
         self,

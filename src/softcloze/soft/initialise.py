@@ -38,7 +38,7 @@ def initial_vectors(
         template: the template with its soft blocks.
         backbone: model whose input embeddings are copied.
         init: "template": the tokens of the template's first literal, repeated, or of the label words if it has none,
-            and those of a full stop for blocks after a field;
+            and those of a full stop for blocks after a field that this literal stands in front of;
             "labels": the tokens of the label words, repeated;
             "vocabulary": different tokens drawn from the most frequent ones of `prompts`.
         prompts: the encoded training examples.
@@ -57,10 +57,10 @@ def initial_vectors(
         5,000 most frequent tokens of the pretraining text, which no tokenizer records; here the tokens come from the
         training examples. "template" is from this project: words of the prompt itself disturb the model least, and
         the first literal does not ask for the answer, as the last one does. After a text it announces another one,
-        and a full stop disturbs least; docs/measurements/defaults.md compares.
+        and a full stop disturbs less; docs/measurements/defaults.md compares.
     """
     stop = template.full_stop if init == "template" else ()
-    ended = template.blocks_after_a_field if stop else frozenset()
+    ended = template.blocks_after_announced_field if stop else frozenset()
     drawn = sum(block.count for block in template.blocks if not block.init and block.key not in ended)
     match init:
         case "template":
