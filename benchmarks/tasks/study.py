@@ -82,7 +82,7 @@ class Runner:
             self._write()
 
     def _has(self, task: Task, method: str, shots: Sequence[int], seeds: int) -> bool:
-        """Whether all cells of a method are there; one without training has a single cell at 0 rows."""
+        """True if all cells of a method are there; one without training has a single cell at 0 rows."""
         cells = self.study.cells
         draws = ((task.name, method, size, seed) for size in shots for seed in range(seeds))
         return (task.name, method, 0, 0) in cells or all(key in cells for key in draws)

@@ -9,6 +9,16 @@ _HTML = frozenset(("b", "br", "div", "em", "h1", "h2", "h3", "i", "li", "p", "s"
 _CONTEXT = 100  # characters of a long line shown on either side of the start of an error
 JOINERS = "\u200c\u200d"  # invisible, but part of letters in several scripts and of emoji
 INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # categories that terminals interpret or cannot print
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+
+
+def has_chinese(text: str) -> bool:
+    """True if a text has Chinese characters.
+
+    >>> has_chinese("T恤"), has_chinese("。")
+    (True, False)
+    """
+    return _HAN.search(text) is not None
 
 
 def line_and_column(source: str, at: int) -> str:

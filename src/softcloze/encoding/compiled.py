@@ -1,6 +1,5 @@
 """CompiledTemplate: a template bound to a tokenizer, which encodes examples."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tokenizers import Encoding
@@ -15,6 +14,7 @@ from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.encoding.truncation import part_indices, truncate
 from softcloze.encoding.word_ids import ids_after, word_ids
 from softcloze.errors import EncodingError
+from softcloze.formatting import has_chinese
 from softcloze.template import (
     Answer,
     ChatOptions,
@@ -27,8 +27,6 @@ from softcloze.template import (
     Template,
     Turn,
 )
-
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 class CompiledTemplate:
@@ -114,7 +112,7 @@ class CompiledTemplate:
     def full_stop(self) -> tuple[int, ...]:
         """Token ids of a full stop, that of Chinese if a literal has Chinese characters."""
         literals = "".join(part.text for part in self._static_parts if isinstance(part.node, Literal))
-        return tuple(self.prompt_tokenizer.ids("。" if _HAN.search(literals) else "."))
+        return tuple(self.prompt_tokenizer.ids("。" if has_chinese(literals) else "."))
 
     @property
     def blocks_after_announced_field(self) -> frozenset[str]:

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from softcloze.display import html_environment
-from softcloze.formatting import abbreviate, visible
+from softcloze.formatting import abbreviate, has_chinese, visible
 from softcloze.registry import LIVE
 from softcloze.service.answers import RowError
 from softcloze.service.form import TEXT_BOX, Box, Form, boxes_of, example_texts
@@ -25,13 +25,12 @@ from softcloze.template.describe import BOX, STYLES
 HEADERS = {"Referrer-Policy": "same-origin"}
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 Kind = TypeVar("Kind", bound=Served)
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 def as_html(text: object) -> Markup:
     """Text of a prompt or a user, apart from the direction and the language of the text around it."""
     content = visible(str(text))
-    return Markup('<bdi lang="{}">{}</bdi>').format("zh" if _HAN.search(content) else "", content)
+    return Markup('<bdi lang="{}">{}</bdi>').format("zh" if has_chinese(content) else "", content)
 
 
 def served_by_reference(service: Service, kind: type[Kind]) -> dict[str, Kind]:
