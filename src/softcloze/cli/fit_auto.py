@@ -18,6 +18,7 @@ from softcloze.cli.fit_files import (
     warn_of_language,
 )
 from softcloze.cli.input_files import Table
+from softcloze.cli.options import validate_budget
 from softcloze.cli.progress import fetch, fetch_starter
 from softcloze.cli.saved import Saved
 from softcloze.errors import CommandError
@@ -124,12 +125,10 @@ def fit_automatically(
     folder, card = _validate_target(out, is_ensemble=is_ensemble)
 
     from softcloze.automatic import AutoPromptClassifier
-    from softcloze.automatic.budget import DURATION, parse_duration
     from softcloze.automatic.feature_store import remove_features
     from softcloze.classifiers import PromptEnsemble
 
-    if budget is not None and parse_duration(budget) is None:
-        raise CommandError(f"--budget is {budget!r:.80}; expected {DURATION}")
+    validate_budget(budget)
     progress = progress_folder(folder)
     validate_writable(progress, folder=True)
     warn_of_language(model, rows.examples)

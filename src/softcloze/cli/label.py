@@ -15,7 +15,15 @@ from softcloze.cli.file_options import takes_format
 from softcloze.cli.input_files import open_table
 from softcloze.cli.label_results import Results, say_results
 from softcloze.cli.label_rows import folder_beside, read_rows
-from softcloze.cli.options import FileArgument, ModelOption, TokenFileOption, parse, read_escapes, read_token
+from softcloze.cli.options import (
+    FileArgument,
+    ModelOption,
+    TokenFileOption,
+    parse,
+    read_escapes,
+    read_token,
+    validate_budget,
+)
 from softcloze.cli.progress import fetch, show_progress
 from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError
@@ -121,7 +129,7 @@ def label(
         raise CommandError("--terminal takes keys from standard input, and FILE - the rows: save the rows in a file")
     if budget is not None and not automatic:
         raise CommandError("--budget is for --automatic; give both")
-    budget = _validate_budget(budget) if budget is not None else BUDGET
+    validate_budget(budget)
     parsed = resolve_mask_template(template) if template is not None else None
     token = read_token(token_file)
     words: Any = read_labels(labels)
@@ -160,7 +168,7 @@ def label(
     _take_given(labeller, given, label_column)
     for change in rename or ():
         _rename(labeller, change, name)
-    write = Results(labeller, rows, folder, budget if automatic else None)
+    write = Results(labeller, rows, folder, (budget or BUDGET) if automatic else None)
     with labeller:
         if finish:
             _read(labeller, model)
@@ -193,15 +201,6 @@ def read_labels(given: str | None) -> "list[str] | dict[Label, Words] | None":
     if len({*map(json.dumps, labels)}) < 2 or not all(isinstance(one, str) and one.strip() for one in labels):
         raise CommandError(f"--labels is {given!r:.80}; expected two or more labels, as in billing,refund,other")
     return labels  # type: ignore[no-any-return]
-
-
-def _validate_budget(given: str) -> str:
-    """Raise CommandError if --budget is no duration."""
-    from softcloze.automatic.budget import DURATION, parse_duration
-
-    if parse_duration(given) is None:
-        raise CommandError(f"--budget is {given!r:.80}; expected {DURATION}")
-    return given
 
 
 def _different(given: "dict[int, str | list[str]]") -> list[str]:

@@ -317,6 +317,14 @@ def read_token(path: Path | None) -> str | None:
     return token
 
 
+def validate_budget(given: str | None) -> None:
+    """Raise CommandError if --budget is given and is no duration."""
+    from softcloze.automatic.budget import DURATION, parse_duration  # slow to import, with torch
+
+    if given is not None and parse_duration(given) is None:
+        raise CommandError(f"--budget is {given!r:.80}; expected {DURATION}")
+
+
 def parse(text: str, kind: str, where: str, error: type[CommandError | FileError]) -> Any:  # noqa: ANN401
     """Parse JSON or TOML; raise `error`, which names the place, if it does not parse."""
     try:
