@@ -319,9 +319,11 @@ def read_token(path: Path | None) -> str | None:
 
 def validate_budget(given: str | None) -> None:
     """Raise CommandError if --budget is given and is no duration."""
+    if given is None:
+        return
     from softcloze.automatic.budget import DURATION, parse_duration  # slow to import, with torch
 
-    if given is not None and parse_duration(given) is None:
+    if parse_duration(given) is None:
         raise CommandError(f"--budget is {given!r:.80}; expected {DURATION}")
 
 
