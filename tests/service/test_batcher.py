@@ -27,9 +27,9 @@ class Model:
 
 
 @asynccontextmanager
-async def running(model, *, max_tokens=10, max_wait=60.0):
+async def running(model, *, max_tokens=10, min_tokens=None, max_wait=60.0):
     with ThreadPoolExecutor(1) as executor:
-        batcher = Batcher(model.score, executor, max_tokens=max_tokens, max_wait=max_wait)
+        batcher = Batcher(model.score, executor, max_tokens=max_tokens, min_tokens=min_tokens, max_wait=max_wait)
         task = asyncio.create_task(batcher.run())
         try:
             yield batcher
@@ -86,6 +86,30 @@ def test_rows_gather_while_the_model_works_up_to_the_tokens_of_a_batch():
             model.release.set()
             await answers_of(*requests)
         assert model.batches == [[0], [1, 2], [3, 4], [5]]
+
+    asyncio.run(main())
+
+
+def test_a_batch_that_would_take_long_has_no_more_than_the_least_tokens():
+    async def main():
+        model = Model()
+        async with running(model, max_tokens=1000, min_tokens=10) as batcher:
+            first = await busy(batcher, model)
+            many = batcher.submit([(i, 4) for i in range(1, 6)], later())
+            await asyncio.sleep(0.15)  # a token in so many seconds: ten would take more than half a second
+            model.release.set()
+            await answers_of(first, many)
+        assert model.batches[:2] == [[0], [1, 2]]
+
+    asyncio.run(main())
+
+
+def test_a_batch_of_which_no_time_is_known_may_have_all_tokens():
+    async def main():
+        model = Model()
+        async with running(model, max_tokens=20, min_tokens=4) as batcher:
+            await answers_of(batcher.submit([(i, 4) for i in range(1, 8)], later()))
+        assert model.batches[0] == [1, 2, 3, 4, 5]
 
     asyncio.run(main())
 

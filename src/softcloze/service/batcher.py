@@ -14,6 +14,7 @@ Answer = TypeVar("Answer")
 Score: TypeAlias = Callable[[Sequence[Item]], Sequence[Answer]]
 
 _KEPT = 0.9  # of the tokens and seconds measured so far, with each batch
+_BATCH_SECONDS = 0.5  # for which a row that comes next may wait, if more than `min_tokens` are scored at once
 _NEARLY_FULL = 0.9  # of `max_wait`; the rest is for requests that are read already
 
 
@@ -95,6 +96,7 @@ class Batcher(Generic[Item, Answer]):
         executor: Executor,
         *,
         max_tokens: int,
+        min_tokens: int | None = None,
         max_wait: float,
         observe: Callable[[BatchRecord], None] = lambda record: None,
         group: Callable[[Item], Hashable] = lambda item: None,
@@ -106,12 +108,15 @@ class Batcher(Generic[Item, Answer]):
                 only those that raise again have an exception for an answer.
             executor: of one thread.
             max_tokens: of a batch; a single row may have more.
+            min_tokens: a batch may have as many even if they take longer than half a second, and more only if they take
+                less by the latest batches. None for `max_tokens`.
             max_wait: seconds of queued work beyond which `reserve` raises.
             observe: is called with each batch.
             group: items with equal values may share a batch.
         """
         self._score, self._executor, self._observe, self._group = score, executor, observe, group
         self._max_tokens, self._max_wait = max_tokens, max_wait
+        self._min_tokens = max_tokens if min_tokens is None else min(min_tokens, max_tokens)
         self._requests: deque[Queued[Item, Answer]] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
@@ -191,16 +196,17 @@ class Batcher(Generic[Item, Answer]):
     def _next_batch(self, now: float) -> list[_Row[Item, Answer]]:
         """Take a row of each request in turn, then those of the requests with the earliest deadlines.
 
-        The tokens of a batch are the limit; rows that nobody waits for are dropped. Lists that share what is left would
+        Tokens are the limit; rows that nobody waits for are dropped. Lists that share what is left would
         all end with the same batch, and after it there would be little to score until their clients send the next.
         """
         batch: list[_Row[Item, Answer]] = []
         tokens, full = 0, False
+        limit = max(self._min_tokens, min(self._max_tokens, _BATCH_SECONDS * self.tokens_per_second))
 
         def take(request: Queued[Item, Answer]) -> None:
             nonlocal tokens, full
             row = request.waiting[0]
-            full = bool(batch) and tokens + row.tokens > self._max_tokens
+            full = bool(batch) and tokens + row.tokens > limit
             if not full:
                 batch.append(request.waiting.popleft())
                 tokens += row.tokens

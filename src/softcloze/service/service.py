@@ -75,7 +75,8 @@ class Service:
         self._batcher: Batcher[Item, Outcome] = Batcher(
             _score,
             self._model,
-            max_tokens=settings.max_batch_tokens or 4 * backbone.token_budget,
+            max_tokens=settings.max_batch_tokens or 8 * backbone.token_budget,
+            min_tokens=backbone.token_budget,
             max_wait=settings.max_wait,
             observe=self.metrics.count_batch,
         )

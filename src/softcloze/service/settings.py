@@ -39,7 +39,8 @@ class ServiceSettings:
         max_rows: of a request.
         max_body_bytes: of a request.
         max_field_characters: of all fields of a row together.
-        max_batch_tokens: of a batch; None for four times what the model takes at once in scoring.
+        max_batch_tokens: of a batch; None for eight times what the model takes at once in scoring. A batch that would
+            take more than half a second has no more than the model takes at once.
         max_new_tokens: of a text that is written.
         max_request_new_tokens: of all texts of a request together; a single text may have `max_new_tokens`.
         prefix_memory: for the keys and values of what prompts begin with.
