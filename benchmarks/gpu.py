@@ -3,10 +3,10 @@
 Usage: python -m benchmarks.gpu [--device cuda] [--rounds 5] [--tokens 28 128 512] [--out gpu.md]
 
 It is sized for eight minutes of a GPU. On a CPU it leaves out SmolLM2 beside PEFT and texts of 128 and 512 tokens,
-unless `--tokens` names lengths, which then take all models. It prints a page of
-Markdown, writes it to `--out`, and exits with 1 where a shortcut gives other scores than plain transformers. Speed is
-measured in turn within a round on the same model, precision and texts: SmolLM2-135M, and a Llama of a billion random
-weights, on a CPU of 46 million. A first round warms a GPU up. Both sides pad a batch to its longest sequence.
+unless `--tokens` names lengths, which then take all models. It prints a page of Markdown, writes it to `--out`, and
+exits with 1 where a shortcut gives other scores than plain transformers. Speed is measured in turn within a round on
+the same model, precision and texts: SmolLM2-135M, and a Llama of a billion random weights, on a CPU of 46 million. A
+first round warms a GPU up. Both sides pad a batch to its longest sequence.
 """
 
 import argparse
