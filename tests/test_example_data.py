@@ -10,6 +10,7 @@ from softcloze.data.examples import normalise
 
 DATA = Path(__file__).parent.parent / "examples" / "data"
 COLUMNS = {
+    "enquiries_to_json": ["text", "answer", "split"],
     "instructions_en": ["instruction", "input", "answer", "split"],
     "instructions_zh": ["instruction", "input", "answer", "split"],
     "orders_to_json": ["text", "answer", "split"],
@@ -133,3 +134,19 @@ def test_every_field_is_sometimes_missing_and_varied():
         values = [form[field] for form in forms]
         assert None in values and len(set(values)) >= 10
     assert len(forms) >= 120
+
+
+def test_an_enquiry_says_what_stands_in_the_message():
+    wanted = []
+    for row in pairs("enquiries_to_json"):
+        text, form = row["text"], json.loads(row["answer"])
+        assert list(form) == ["order", "item", "city", "wants"]
+        assert row["answer"] == json.dumps(form, ensure_ascii=False)
+        numbers = re.findall(r"\b[a-z]\d{4}\b", text, re.IGNORECASE)
+        assert numbers == [form["order"]] * len(numbers)
+        assert form["order"] is None or numbers
+        assert form["item"] in text and (form["city"] or "") in text
+        wanted.append(form["wants"])
+    assert {want: wanted.count(want) for want in wanted} == dict.fromkeys(
+        ("refund", "exchange", "repair", "information"), 24
+    )

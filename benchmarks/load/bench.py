@@ -21,7 +21,7 @@ TEMPLATES = {
     "smollm2-135m": "<soft*10> Review: <text>\nSentiment: <mask>",
 }
 PREFIX_MEMORY = 64 << 20  # that of the service
-TOLERANCE = 0.05  # of a probability: in bfloat16 a row in other batches differed by up to 0.031
+TOLERANCE = 0.08  # of a probability: in bfloat16 a row in other batches differed by up to 0.062
 
 
 class Bench:
