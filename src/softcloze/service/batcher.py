@@ -196,8 +196,8 @@ class Batcher(Generic[Item, Answer]):
     def _next_batch(self, now: float) -> list[_Row[Item, Answer]]:
         """Take a row of each request in turn, then those of the requests with the earliest deadlines.
 
-        Tokens are the limit; rows that nobody waits for are dropped. Lists that share what is left would
-        all end with the same batch, and after it there would be little to score until their clients send the next.
+        Tokens are the limit; rows that nobody waits for are dropped. Lists that share what is left would all end with
+        the same batch, and after it there would be little to score until their clients send the next.
         """
         batch: list[_Row[Item, Answer]] = []
         tokens, full = 0, False
