@@ -81,6 +81,16 @@ TASKS = {
         (*JSON, "chrf"),
         (("epochs", 8), ("learning_rate", 0.1)),
     ),
+    "enquiries as JSON": Task(
+        "enquiries_to_json.jsonl",
+        48,
+        "starter:smollm2-135m",
+        "<soft*8 layers=all>Message: <text>\nJSON: <answer max=64>\n",
+        f'Write the enquiry as JSON with "order", "item", "city" and "wants": "refund", "exchange", "repair" or '
+        f'"information".\n{ORDERS}',
+        (*JSON, "chrf"),
+        (("epochs", 8), ("learning_rate", 0.1)),
+    ),
     "summaries": Task(
         "summaries.jsonl",
         24,
