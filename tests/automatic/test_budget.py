@@ -50,7 +50,7 @@ def work(clock, monkeypatch):
         pass_time(0.002 * len(task.targets) ** 2)
         logs = np.log(np.where(np.eye(2)[task.targets], 0.9, 0.1))
         prompt = Prompt(proposal.template, proposal.verbalizer, task.backbone.name, task.backbone.fingerprint)
-        return [trials.Trial(prompt, logs, task.targets, task.weights)]
+        return [trials.Trial(prompt, logs, task.targets, task.weights, tokens=20.0)]
 
     monkeypatch.setattr(CompiledPrompt, "__init__", built)
     monkeypatch.setattr(feature_store, "score_together", features)
@@ -119,6 +119,7 @@ def test_a_soft_prompt_that_would_overrun_stops_after_its_first_training(clock, 
         return self
 
     monkeypatch.setattr(PromptClassifier, "fit", fit)
+    monkeypatch.setattr(trials, "tokens_per_text", lambda members, examples: 20.0)
     monkeypatch.setattr(PromptClassifier, "predict_log_proba", lambda self, X: np.zeros((len(X), 2)))
     backbone = models.backbone("gpt2")
     task = trials.Task(backbone, TEXTS[:30], np.arange(30) % 2, np.ones(30), None, seed=0)

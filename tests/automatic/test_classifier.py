@@ -72,6 +72,7 @@ def test_the_same_seed_gives_the_same_result(fitted, bert_tiny):
     again = clone(fitted).fit(TEXTS, LABELS)
     assert (again.predict_proba(TEXTS) == fitted.predict_proba(TEXTS)).all()
     assert [*map(str, again.trials_.records)] == [*map(str, fitted.trials_.records)]
+    assert again.trials_.cost.tokens == fitted.trials_.cost.tokens
 
 
 def test_the_table_shows_what_was_tried(fitted):
@@ -82,6 +83,15 @@ def test_the_table_shows_what_was_tried(fitted):
     chosen = [record for record in records if record.is_chosen]
     assert min(record.log_loss for record in records) == chosen[0].log_loss
     assert "Trials" in str(fitted.trials_)
+
+
+def test_the_table_shows_what_predictions_cost(fitted):
+    chosen = [record for record in fitted.trials_.records if record.is_chosen]
+    assert min(record.tokens for record in chosen) > max(len(text.split()) for text in TEXTS)
+    # a masked model computes each member's prompts; states and their mean of one template in one sequence
+    of_templates = {record.template: record.tokens for record in chosen}
+    assert fitted.trials_.cost.tokens == pytest.approx(sum(of_templates.values()))
+    assert "tokens a text" in str(fitted.trials_) and "s per 100 texts here." in str(fitted.trials_)
 
 
 def test_the_mean_of_the_states_is_tried_once(bert_tiny):

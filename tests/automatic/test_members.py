@@ -25,7 +25,7 @@ def trial(seed, confidence, wrong=(), prompt=None):
         prompt = Prompt(
             Template(f"<text> {seed} <mask>"), Verbalizer(LABELS), BACKBONE.name, BACKBONE.fingerprint, head="linear"
         )
-    return Trial(prompt, log_softmax(scores, axis=1), TARGETS, np.ones(60))
+    return Trial(prompt, log_softmax(scores, axis=1), TARGETS, np.ones(60), tokens=20.0)
 
 
 def probe_trial(seed, confidence, wrong=()):

@@ -11,13 +11,13 @@ from softcloze.verbalizer import Verbalizer
 WORDS = Verbalizer({"bad": "bad", "good": "good"})
 
 
-def trial(head, right, template="<text> It was <mask>"):
+def trial(head, right, template="<text> It was <mask>", tokens=20.0):
     """A trial whose examples, all of label 0, have these probabilities of their own label."""
     probabilities = np.array(right, dtype=float)
     log_probabilities = np.log(np.stack([probabilities, 1 - probabilities], axis=1))
     tensors = {} if head == "words" else {"weight": np.zeros((2, 1)), "bias": np.zeros(2)}
     prompt = Prompt(Template(template), WORDS, "model", "0" * 64, head=head, head_tensors=tensors)
-    return Trial(prompt, log_probabilities, np.zeros(len(right), dtype=int), np.ones(len(right)))
+    return Trial(prompt, log_probabilities, np.zeros(len(right), dtype=int), np.ones(len(right)), tokens)
 
 
 def test_alone_the_simplest_within_one_standard_error_is_chosen():

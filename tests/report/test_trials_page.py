@@ -4,6 +4,7 @@ import pytest
 from support.html_page import Page, assert_complete
 
 from softcloze.automatic import TrialRecord, Trials
+from softcloze.automatic.cost import PredictionCost
 from softcloze.errors import ParameterError
 from softcloze.report.trials_page import trials_page
 
@@ -14,11 +15,11 @@ def trials(text="good", left_out=0):
     """Three trials, in which `text` is a label and a part of a template; the first one was chosen."""
     template = "<text> " + text.replace("<", r"\<").replace("{{", r"\{{") + " <mask>"
     records = (
-        TrialRecord(template, "linear", "mask", 96, 0.4123, 0.875, True),
-        TrialRecord(template, "words", "mask", 96, 0.6, 0.75, False),
-        TrialRecord("All in all: <text> <mask>", "words", "mask", 48, 0.7, 0.5, False),
+        TrialRecord(template, "linear", "mask", 96, 0.4123, 0.875, 23.5, True),
+        TrialRecord(template, "words", "mask", 96, 0.6, 0.75, 23.5, False),
+        TrialRecord("All in all: <text> <mask>", "words", "mask", 48, 0.7, 0.5, 31.0, False),
     )
-    return Trials(records, 61.4, left_out, (text, "bad"))
+    return Trials(records, 61.4, left_out, (text, "bad"), PredictionCost(23.5, 1.234))
 
 
 def test_the_page_holds_the_trials_the_facts_and_the_chosen_template(tmp_path):
@@ -29,7 +30,13 @@ def test_the_page_holds_the_trials_the_facts_and_the_chosen_template(tmp_path):
     first, second, third = [line for line in page.lines if "<mask>" in line and line.startswith("|")]
     assert first.startswith("| ✓") and "87.5%" in first and "| 96" in first
     assert not second.startswith("| ✓") and "| 48" in third
-    for text in ("2: 'good', 'bad'", "61", "The budget left no time for 2 further templates."):
+    for text in (
+        "2: 'good', 'bad'",
+        "61",
+        "The budget left no time for 2 further templates.",
+        "tokens a text",
+        "24 tokens per text, about 1.2 s per 100 texts",
+    ):
         assert text in page.text
     chosen = page.text[page.text.index("Chosen templates") : page.text.index("✓")]
     assert "good" in chosen and "All in all" not in chosen

@@ -15,17 +15,18 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from softcloze.automatic.budget import DURATION, Budget, parse_duration
+from softcloze.automatic.cost import measure_cost
 from softcloze.automatic.feature_store import FeatureStore
 from softcloze.automatic.members import Choice, choose_members
 from softcloze.automatic.probe_trial import probe_trial
-from softcloze.automatic.proposals import propose, text_template
+from softcloze.automatic.proposals import propose
 from softcloze.automatic.race import Race, best_of
+from softcloze.automatic.rows import is_templates, read_rows
 from softcloze.automatic.trials import Task, Trial
 from softcloze.automatic.trials_table import TrialRecord, Trials
 from softcloze.backbone import AnyModel, load_backbone, validate_model_options
 from softcloze.calibration import dominant_label
 from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
-from softcloze.classifiers.base import read_examples
 from softcloze.classifiers.probe import NAMED_ENCODER, Encoder, label_words_of
 from softcloze.classifiers.shared_model import SharedModelMixin
 from softcloze.classifiers.start import RANDOM_STATE, seed_of
@@ -35,28 +36,18 @@ from softcloze.data import (
     ClassWeight,
     Example,
     are_words,
-    as_examples,
-    as_labels,
     class_names,
-    example_weights,
-    label_indices,
-    label_verbalizer,
-    validate_lengths,
-    validate_several,
-    validate_spellings,
-    weighted_rows,
 )
 from softcloze.embeddings import load_encoder
-from softcloze.errors import DataError, OneSidedWarning, ParameterError
+from softcloze.errors import OneSidedWarning, ParameterError
 from softcloze.files import expand_user, validate_writable
-from softcloze.formatting import quoted_list
 from softcloze.label_words.unnamed import unnamed_order
 from softcloze.launcher import validate_one_process
-from softcloze.library import resolve_mask_template, resolve_verbalizer
+from softcloze.library import resolve_mask_template
 from softcloze.parameters import NONE, PATH, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import Probe, Prompt
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
-from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, Verbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, Words
 
 
 @dataclass(eq=False, repr=False)
@@ -134,7 +125,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
     random_state: int | np.random.RandomState | None = None
 
     constraints: ClassVar[Mapping[str, Constraint]] = {
-        "templates": Constraint("a list of templates", lambda value: _is_templates(value)),
+        "templates": Constraint("a list of templates", is_templates),
         "budget": Constraint(DURATION, lambda value: parse_duration(value) is not None) | NONE,
         "candidates": integer(at_least=1) | NONE,
         "members": integer(at_least=1),
@@ -179,29 +170,10 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         if self.checkpoint is not None:
             validate_writable(expand_user(self.checkpoint), folder=True)
         templates = [resolve_mask_template(template) for template in self.templates]
-        for template in templates:
-            _validate_hard(template)
-        examples = as_examples(X, ["text"])
-        if not examples:
-            raise DataError("fit needs at least one example, found none")
-        bare = text_template(examples)
-        for template in (bare, *templates):
-            read_examples(examples, template)
-        bare.validate_varied(examples)
-        labels = as_labels(y)
-        validate_lengths(examples, labels)
-        given = resolve_verbalizer(self.verbalizer)
-        if given is None:
-            validate_spellings(labels, y)
-        used, row_weights = weighted_rows(sample_weight, examples)
-        examples, labels = [examples[i] for i in used], [labels[i] for i in used]
-        validate_several(labels)
-        if given is not None:
-            given = label_verbalizer(given, labels, y)
-        classes = given.labels if given is not None else Verbalizer({label: str(label) for label in labels}).labels
-        targets = np.array(label_indices(labels, classes))
-        _validate_counts(classes, targets)
-        weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], row_weights)
+        rows = read_rows(
+            X, y, sample_weight, templates=templates, verbalizer=self.verbalizer, class_weight=self.class_weight
+        )
+        classes, examples, given = rows.classes, rows.examples, rows.verbalizer
         seed = seed_of(self.random_state)
 
         encoder = load_encoder(self.encoder) if self.encoder is not None else None
@@ -221,13 +193,12 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         )
         # at the end each member of the result is compiled once more
         budget.reserve(self.members * budget.elapsed / len(proposals))
-        weights = np.ones(len(targets)) if weights is None else weights
-        task = Task(backbone, examples, targets, weights, limit, seed, options)
+        task = Task(backbone, examples, rows.targets, rows.weights, limit, seed, options)
         probe: Trial | None = None
 
         def report(best: Trial) -> None:
             if self.on_trial is not None:
-                self.on_trial(_record(best_of([best, probe] if probe is not None else [best]), []))
+                self.on_trial(TrialRecord.of(best_of([best, probe] if probe is not None else [best]), is_chosen=False))
 
         race = Race(task, budget, report, FeatureStore(self.checkpoint))
         if encoder is not None:
@@ -255,9 +226,11 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             self.best_estimator_ = PromptEnsemble.of_members(members, choice.combination)
         self.backbone_ = backbone
         trials = [*([probe] if probe is not None else []), *chain.from_iterable(race.trials.values())]
-        records = [_record(trial, choice.trials) for trial in trials]
+        chosen = {id(trial) for trial in choice.trials}
+        records = [TrialRecord.of(trial, is_chosen=id(trial) in chosen) for trial in trials]
         records.sort(key=lambda record: (not record.is_chosen, -record.examples, record.log_loss))
-        self.trials_ = Trials(tuple(records), budget.elapsed, race.left_out, tuple(classes))
+        cost = measure_cost(self.best_estimator_, race.task.examples, budget)
+        self.trials_ = Trials(tuple(records), budget.elapsed, race.left_out, tuple(classes), cost)
         return self
 
     @property
@@ -310,18 +283,6 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         return self.best_estimator_
 
 
-def _record(trial: Trial, chosen: Sequence[Trial]) -> TrialRecord:
-    return TrialRecord(
-        trial.prompt.description,
-        trial.prompt.head,
-        trial.prompt.features,
-        len(trial.targets),
-        trial.log_loss,
-        trial.accuracy,
-        any(trial is other for other in chosen),
-    )
-
-
 def _warn_if_one_sided(choice: Choice, labels: Sequence[Label]) -> None:
     """Warn if a choice gives nearly all examples one label in cross-validation."""
     predicted, targets = choice.log_probabilities.argmax(1), choice.trials[0].targets
@@ -337,28 +298,3 @@ def _warn_if_one_sided(choice: Choice, labels: Sequence[Label]) -> None:
         OneSidedWarning,
         stacklevel=3,
     )
-
-
-def _is_templates(value: object) -> bool:
-    return (
-        isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(t, str | Template) for t in value)
-    )
-
-
-def _validate_hard(template: Template) -> None:
-    """Raise ParameterError if a template of the user's has soft slots, demonstrations, or not one mask."""
-    if template.blocks or template.demos is not None or len(template.masks) != 1:
-        raise ParameterError(
-            f"templates has {str(template)!r}; expected hard templates with one mask, without <soft> and <demos>: soft "
-            "prompts are tried at the best of them"
-        )
-
-
-def _validate_counts(classes: Sequence[Label], targets: NDArray[np.int_]) -> None:
-    """Raise DataError if a label has a single example."""
-    counts = np.bincount(targets, minlength=len(classes)).tolist()
-    if sparse := [label for label, count in zip(classes, counts, strict=True) if count < 2]:
-        raise DataError(
-            f"{quoted_list(sparse)} {'has' if len(sparse) == 1 else 'have'} fewer than two examples, and every way is "
-            "judged by examples that it did not learn from; give at least two of each label, or leave such labels out"
-        )

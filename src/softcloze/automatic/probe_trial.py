@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from softcloze.automatic.budget import Budget
+from softcloze.automatic.cost import SAMPLE
 from softcloze.automatic.trials import Task, Trial
 from softcloze.classifiers.probe import fit_probe
 from softcloze.data import shown_fields
@@ -50,4 +51,5 @@ def probe_trial(
         seed=task.seed,
         record={},
     )
-    return Trial(probe, fit.log_probabilities, task.targets, task.weights)
+    tokens = sum(encoder.count_tokens(texts[:SAMPLE])) / len(texts[:SAMPLE])
+    return Trial(probe, fit.log_probabilities, task.targets, task.weights, tokens)

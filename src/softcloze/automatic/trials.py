@@ -12,6 +12,7 @@ from torch import Tensor
 
 from softcloze.automatic.arrangement import arrange
 from softcloze.automatic.budget import Budget
+from softcloze.automatic.cost import SAMPLE, tokens_of_prompts, tokens_per_text
 from softcloze.automatic.proposals import Proposal
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
@@ -36,12 +37,14 @@ class Trial:
             (examples, labels).
         targets: index of each example's label, shape (examples,).
         weights: of the examples, with mean 1, shape (examples,).
+        tokens: that the model computes to predict a text, as `tokens_per_text` counts them.
     """
 
     prompt: Prompt | Probe
     log_probabilities: NDArray[np.float64]
     targets: NDArray[np.int_]
     weights: NDArray[np.float64]
+    tokens: float
 
     def first(self, count: int) -> "Trial":
         """The trial as its first examples alone judge it."""
@@ -118,6 +121,8 @@ def hard_trials(task: Task, proposal: Proposal, features: Tensor, label_features
             verbalizer, proposal.orders, features, label_features, task.targets
         )
 
+    prompts, scorer = proposal.compiled.encode(task.examples[:SAMPLE]), proposal.compiled.scorer
+
     def trial(name: str, head: Head, log_probabilities: NDArray[np.float64]) -> Trial:
         prompt = Prompt(
             proposal.template,
@@ -131,7 +136,8 @@ def hard_trials(task: Task, proposal: Proposal, features: Tensor, label_features
             features=proposal.features,
             training={"examples": len(goals), "seed": task.seed} if name != "words" else {},
         )
-        return Trial(prompt, log_probabilities, task.targets, task.weights)
+        tokens = tokens_of_prompts(scorer.with_states(()) if name == "words" else scorer, prompts)
+        return Trial(prompt, log_probabilities, task.targets, task.weights, tokens)
 
     def fitted(name: str, first: int) -> ExactFit:
         of_labels = label_features[:, first:]
@@ -204,5 +210,6 @@ def soft_trial(task: Task, hard: Prompt, budget: Budget) -> Trial | None:
             final = last * folds / (folds - 1)  # with as much longer as there are more examples
             if not budget.allows(left * last + final, step=last if left else final):
                 return None
-        prompt = fitted(np.arange(len(labels))).prompt_
-    return Trial(prompt, log_probabilities, task.targets, task.weights)
+        classifier = fitted(np.arange(len(labels)))
+    tokens = tokens_per_text([classifier], task.examples)
+    return Trial(classifier.prompt_, log_probabilities, task.targets, task.weights, tokens)

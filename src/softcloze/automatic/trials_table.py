@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from softcloze.automatic.cost import PredictionCost
+from softcloze.automatic.trials import Trial
 from softcloze.display import Block, Column, Displayable, Styled, Table
 from softcloze.formatting import counted, mean_sd, one_line, percent
 from softcloze.verbalizer import Label
@@ -20,6 +23,8 @@ class TrialRecord:
         examples: number of examples that it was judged by.
         log_loss: in cross-validation, in nats.
         accuracy: in cross-validation; a share of the examples, or of their weights.
+        tokens: that the model computes to predict a text with it alone, in the mean over some examples; of a linear
+            layer on sentence embeddings, those of the encoder.
         is_chosen: the result has it.
     """
 
@@ -29,7 +34,15 @@ class TrialRecord:
     examples: int
     log_loss: float
     accuracy: float
+    tokens: float
     is_chosen: bool
+
+    @classmethod
+    def of(cls, trial: Trial, *, is_chosen: bool) -> Self:
+        """The record of a trial."""
+        prompt, examples = trial.prompt, len(trial.targets)
+        judged = examples, trial.log_loss, trial.accuracy, trial.tokens
+        return cls(prompt.description, prompt.head, prompt.features, *judged, is_chosen)
 
     @property
     def way(self) -> str:
@@ -46,12 +59,14 @@ class Trials(Displayable):
         seconds: duration of the choice.
         left_out: number of templates that the budget left no time for.
         labels: the labels.
+        cost: of predictions with the result.
     """
 
     records: tuple[TrialRecord, ...]
     seconds: float
     left_out: int
     labels: tuple[Label, ...]
+    cost: PredictionCost
 
     def content(self) -> Sequence[Block]:
         """The table and how to read it."""
@@ -65,6 +80,7 @@ class Trials(Displayable):
             ),
             Column("accuracy", [percent(record.accuracy) for record in self.records], is_number=True),
             Column("examples", [f"{record.examples:,}" for record in self.records], is_number=True),
+            Column("tokens a text", [f"{record.tokens:,.0f}" for record in self.records], is_number=True),
             Column("head", [record.way for record in self.records], wrap="never"),
             Column("template", [one_line(record.template) for record in self.records]),
         ]
@@ -73,6 +89,9 @@ class Trials(Displayable):
             f"{counted(len(self.records), 'trial')} in {self.seconds:.0f} s, {chosen} chosen. Log loss, in nats, and "
             "accuracy are from cross-validation, and optimistic for the chosen ones, which were selected by them."
         ]
+        seconds = self.cost.seconds
+        took = f", about {seconds:.2g} s per 100 texts here" if seconds is not None else ""
+        lines.append(f"Predictions read {self.cost.tokens:,.0f} tokens per text{took}.")
         if self.left_out:
             lines.append(f"The budget left no time for {counted(self.left_out, 'further template')}.")
         return [Table(columns, "Trials"), *lines]

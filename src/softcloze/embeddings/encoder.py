@@ -167,6 +167,10 @@ class SentenceEncoder(SharedByCopies):
         run_length_bucketed(lengths, lengths.__getitem__, run, budget)
         return vectors[[index[text] for text in rows]]
 
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens of each text that `embed` reads, special tokens included."""
+        return [len(encoding) for encoding in self._tokenizer.encode_batch([*map(replace_surrogates, texts)])]
+
     def count_cut(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens beyond the limit, which `embed` cuts from each text."""
         encodings = self._tokenizer.encode_batch([replace_surrogates(text) for text in texts])

@@ -85,14 +85,19 @@ def compute_features(
     with prompts[0].backbone.frozen(), torch.no_grad():
         if kept is not None:
             kept.use(prompts)
-        return compute_together(
-            [
-                Member(
-                    bound.compiled.scorer,
-                    inputs,
-                    bound.parts.soft.inputs() if bound.parts.soft is not None else None,
-                    kept.get(bound) if kept is not None else None,
-                )
-                for bound, inputs in encoded
-            ]
+        return compute_together(scoring_members(encoded, kept))
+
+
+def scoring_members(
+    encoded: Sequence[tuple[BoundPrompt, Sequence[EncodedPrompt]]], kept: KeptPrefixes | None = None
+) -> list[Member]:
+    """Encoded examples of each prompt, with what scores them."""
+    return [
+        Member(
+            bound.compiled.scorer,
+            inputs,
+            bound.parts.soft.inputs() if bound.parts.soft is not None else None,
+            kept.get(bound) if kept is not None else None,
         )
+        for bound, inputs in encoded
+    ]

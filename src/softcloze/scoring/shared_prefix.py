@@ -206,7 +206,7 @@ def _features(members: Sequence[Member]) -> list[Tensor]:
         for prompt, features in zip(prompts, result, strict=True):
             known = member.known
             length = known.length_in(member.scorer, prompt) if known is not None else 0
-            job = _with_slots_from(first_slot, prompt), member.scorer, features
+            job = with_slots_from(first_slot, prompt), member.scorer, features
             jobs.append(Job(*job, known if length else None, length))
         if soft is not None:
             softs.append(soft)
@@ -217,7 +217,7 @@ def _features(members: Sequence[Member]) -> list[Tensor]:
     return results
 
 
-def _with_slots_from(first: int, prompt: EncodedPrompt) -> EncodedPrompt:
+def with_slots_from(first: int, prompt: EncodedPrompt) -> EncodedPrompt:
     """The prompt with its soft slots counted from `first`."""
     if not first:
         return prompt
