@@ -259,6 +259,9 @@ def test_sentence_embeddings_join_the_candidates(with_encoder, tmp_path):
     assert records[0].template == "embedding of <text> by starter:minilm-l6"
     alone = ProbeClassifier("starter:minilm-l6", random_state=0, class_weight="balanced")
     assert (with_encoder.predict(TOPIC_TEXTS) == alone.fit(TOPIC_TEXTS, TOPIC_LABELS).predict(TOPIC_TEXTS)).all()
+    # the tokens of the encoder, at least one for each word
+    (probe,) = [record for record in records if record.features == "embedding"]
+    assert probe.tokens == with_encoder.trials_.cost.tokens > min(len(text.split()) for text in TOPIC_TEXTS)
     with_encoder.save(tmp_path / "probe")
     loaded = ProbeClassifier.load(tmp_path / "probe")
     assert (loaded.predict_proba(TOPIC_TEXTS) == with_encoder.predict_proba(TOPIC_TEXTS)).all()

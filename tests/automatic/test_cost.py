@@ -3,7 +3,7 @@
 import pytest
 from support import models
 
-from softcloze import ProbeClassifier, PromptClassifier, PromptEnsemble
+from softcloze import PromptClassifier, PromptEnsemble
 from softcloze.automatic.budget import Budget
 from softcloze.automatic.cost import SAMPLE, measure_cost, tokens_per_text
 
