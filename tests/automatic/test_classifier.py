@@ -91,7 +91,7 @@ def test_the_table_shows_what_predictions_cost(fitted):
     # a masked model computes each member's prompts; states and their mean of one template in one sequence
     of_templates = {record.template: record.tokens for record in chosen}
     assert fitted.trials_.cost.tokens == pytest.approx(sum(of_templates.values()))
-    assert "tokens a text" in str(fitted.trials_) and "s per 100 texts here." in str(fitted.trials_)
+    assert "to predict a text" in str(fitted.trials_) and "s per 100 texts here." in str(fitted.trials_)
 
 
 def test_the_mean_of_the_states_is_tried_once(bert_tiny):

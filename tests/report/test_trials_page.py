@@ -34,7 +34,7 @@ def test_the_page_holds_the_trials_the_facts_and_the_chosen_template(tmp_path):
         "2: 'good', 'bad'",
         "61",
         "The budget left no time for 2 further templates.",
-        "tokens a text",
+        "to predict a text",
         "24 tokens per text, about 1.2 s per 100 texts",
     ):
         assert text in page.text

@@ -16,7 +16,8 @@ from softcloze.scoring import Member as ScoringMember
 from softcloze.scoring import Scorer
 from softcloze.scoring.token_count import count_tokens
 
-SAMPLE = 16  # examples that tell the cost of a text
+SAMPLE = 16  # examples that tell the tokens of a text
+TIMED = 8  # of them, that are predicted to see how long it takes
 
 
 class PredictionCost(NamedTuple):
@@ -58,12 +59,12 @@ def tokens_per_text(members: Sequence[Member], examples: Sequence[Example]) -> f
 def measure_cost(
     classifier: PromptClassifier | ProbeClassifier | PromptEnsemble, examples: Sequence[Example], budget: Budget
 ) -> PredictionCost:
-    """Count the tokens of the first examples, and predict them if the budget allows, to see how long it takes."""
+    """Count the tokens of the first examples, and time the predictions of some of them if the budget allows."""
     members = classifier.classifiers_ if isinstance(classifier, PromptEnsemble) else [classifier]
-    sample, tokens = examples[:SAMPLE], tokens_per_text(members, examples)
-    expected = budget.reading(tokens * len(sample))
+    timed, tokens = examples[:TIMED], tokens_per_text(members, examples)
+    expected = budget.reading(tokens * len(timed))
     if not budget.allows(expected, step=expected):
         return PredictionCost(tokens, None)
     started = time.monotonic()
-    classifier.predict(sample)
-    return PredictionCost(tokens, 100 * (time.monotonic() - started) / len(sample))
+    classifier.predict(timed)
+    return PredictionCost(tokens, 100 * (time.monotonic() - started) / len(timed))

@@ -80,14 +80,15 @@ class Trials(Displayable):
             ),
             Column("accuracy", [percent(record.accuracy) for record in self.records], is_number=True),
             Column("examples", [f"{record.examples:,}" for record in self.records], is_number=True),
-            Column("tokens a text", [f"{record.tokens:,.0f}" for record in self.records], is_number=True),
+            Column("tokens", [f"{record.tokens:,.0f}" for record in self.records], is_number=True),
             Column("head", [record.way for record in self.records], wrap="never"),
             Column("template", [one_line(record.template) for record in self.records]),
         ]
         chosen = sum(record.is_chosen for record in self.records)
         lines = [
             f"{counted(len(self.records), 'trial')} in {self.seconds:.0f} s, {chosen} chosen. Log loss, in nats, and "
-            "accuracy are from cross-validation, and optimistic for the chosen ones, which were selected by them."
+            "accuracy are from cross-validation, and optimistic for the chosen ones, which were selected by them. "
+            "Tokens are those that the model computes to predict a text."
         ]
         seconds = self.cost.seconds
         took = f", about {seconds:.2g} s per 100 texts here" if seconds is not None else ""
