@@ -43,3 +43,9 @@ def test_an_ensemble_has_the_best_of_those_that_are_hardly_worse():
 def test_an_ensemble_has_one_way_of_each_template():
     best, other = trial("linear", [0.95, 0.6, 0.9, 0.7]), trial("words", [0.6, 0.9, 0.5, 0.95])
     assert choose_trials([other, best], most=4) == [best]
+
+
+def test_what_predictions_cost_does_not_count():
+    cheap = trial("linear", [0.6, 0.9, 0.5, 0.95], tokens=10.0)
+    dear = trial("words", [0.95, 0.6, 0.9, 0.7], "A longer one: <text> <mask>", tokens=90.0)
+    assert choose_trials([cheap, dear], most=1) == [dear]

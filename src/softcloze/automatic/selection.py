@@ -19,6 +19,9 @@ def choose_trials(trials: Sequence[Trial], most: int) -> list[Trial]:
     errors, the best one for each template and state: others are less different, and cost as much. With few examples the
     loss says little about which of them is best, and their average is better than most.
 
+    What a trial costs to predict does not count: the cheapest within one standard error was worse on held-out rows than
+    the simplest (docs/measurements/tasks.md).
+
     Args:
         trials: at least one.
         most: number of trials to choose, at most.
