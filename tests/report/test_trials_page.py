@@ -19,7 +19,7 @@ def trials(text="good", left_out=0):
         TrialRecord(template, "words", "mask", 96, 0.6, 0.75, 23.5, False),
         TrialRecord("All in all: <text> <mask>", "words", "mask", 48, 0.7, 0.5, 31.0, False),
     )
-    return Trials(records, 61.4, left_out, (text, "bad"), PredictionCost(23.5, 1.234))
+    return Trials(records, 61.4, left_out, (text, "bad"), PredictionCost(23.5, 1234.5))
 
 
 def test_the_page_holds_the_trials_the_facts_and_the_chosen_template(tmp_path):
@@ -35,7 +35,7 @@ def test_the_page_holds_the_trials_the_facts_and_the_chosen_template(tmp_path):
         "61",
         "The budget left no time for 2 further templates.",
         "to predict a text",
-        "24 tokens per text, about 1.2 s per 100 texts",
+        "24 tokens per text, about 1,234 s per 100 texts",
     ):
         assert text in page.text
     chosen = page.text[page.text.index("Chosen templates") : page.text.index("✓")]

@@ -91,7 +91,9 @@ class Trials(Displayable):
             "Tokens are those that the model computes to predict a text."
         ]
         seconds = self.cost.seconds
-        took = f", about {seconds:.2g} s per 100 texts here" if seconds is not None else ""
+        took = ""
+        if seconds is not None:
+            took = f", about {f'{seconds:,.0f}' if seconds >= 10 else f'{seconds:.2g}'} s per 100 texts here"
         lines.append(f"Predictions read {self.cost.tokens:,.0f} tokens per text{took}.")
         if self.left_out:
             lines.append(f"The budget left no time for {counted(self.left_out, 'further template')}.")

@@ -11,8 +11,9 @@ def count_tokens(members: Sequence[Member]) -> int:
     """Count the tokens that the model computes for all prompts of several members together.
 
     Tokens with which several sequences of a causal model begin count once, as `score_together` computes them, and so
-    does a sequence that several members read, and the text of an encoder. Padding does not count, nor do further
-    passes of a plan that decodes words one token at a time.
+    does a sequence that several members read, and the text of an encoder; also where they share fewer tokens than are
+    worth a pass of their own. Padding does not count, nor do further passes of a plan that decodes words one token at a
+    time.
 
     Args:
         members: with the same backbone.
