@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 from softcloze.calibration import LabelBias, fit_bias
-from softcloze.calibration.bias import LABEL_BIASES
+from softcloze.calibration.bias import LABEL_BIASES, agrees
 from softcloze.errors import ParameterError
 
 scores = st.integers(2, 5).flatmap(
@@ -110,3 +112,21 @@ def test_mistakes_are_explained(mistake, message):
     with pytest.raises(ParameterError) as caught:
         mistake()
     assert str(caught.value) == message
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), labels=st.integers(2, 4), sign=st.sampled_from([-1, 1]))
+def test_words_agree_where_a_logistic_regression_with_biases_gives_them_a_positive_factor(seed, labels, sign):
+    generator = np.random.default_rng(seed)
+    targets = np.arange(30) % labels
+    table = generator.normal(size=(30, labels)) + 5 * generator.normal(size=labels)
+    table[range(30), targets] += sign * generator.uniform(0, 2, size=30)
+    weights = generator.uniform(0.2, 3, size=30)
+
+    def loss(parameters):
+        odds = parameters[0] * log_softmax(table, axis=1) + parameters[1:]
+        return -weights @ log_softmax(odds, axis=1)[range(30), targets]
+
+    factor = minimize(loss, np.zeros(1 + labels)).x[0]
+    if abs(factor) > 1e-3:
+        assert agrees(table, targets, weights) == (factor > 0)

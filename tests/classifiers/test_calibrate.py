@@ -1,5 +1,7 @@
 """Calibration as a parameter of the classifier: against the uncalibrated scores, corrected by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
@@ -9,6 +11,7 @@ from support import models
 from softcloze import PromptClassifier, Template
 from softcloze.calibration import CALIBRATIONS, fit_mixture, fit_temperature
 from softcloze.errors import DataError, ParameterError
+from softcloze.prompt import BoundPrompt
 from softcloze.template import domain_template
 
 HARD = "Review: <text>\nIt was <mask>"
@@ -81,11 +84,23 @@ def test_calibrating_again_follows_parameters_that_changed(backbone):
 
 def test_a_fitted_prompt_is_calibrated_anew(backbone):
     clf = classifier(backbone, SOFT, calibration="batch").fit(TEXTS, LABELS)
-    vectors, plain = clf.prompt_.vectors, classifier(backbone, SOFT).fit(TEXTS, LABELS)
+    vectors = clf.prompt_.vectors
     clf.calibrate(NEW)
     assert clf.prompt_.vectors is vectors and clf.history_ == clf.prompt_.training["history"]
-    of_new = plain.decision_function(NEW)
+    of_new = BoundPrompt(replace(clf.prompt_, calibration=None), backbone).scores(NEW)
     np.testing.assert_allclose(clf.predict_proba(NEW), shifted(of_new, of_new), atol=1e-6)
+
+
+@pytest.mark.parametrize("words_agree", [True, False])
+def test_training_begins_without_the_bias_of_words_that_agree_with_the_labels(backbone, words_agree):
+    still = {"learning_rate": 1e-9, "batch_size": len(TEXTS), "class_weight": None}
+    start = classifier(backbone, SOFT, **still).fit(TEXTS, LABELS).decision_function(TEXTS)
+    unbiased = shifted(start, start)
+    given = unbiased.argmax(1) if words_agree else unbiased.argmin(1)
+    clf = classifier(backbone, SOFT, calibration="batch", **still).fit(TEXTS, [sorted(WORDS)[i] for i in given])
+    seen = unbiased if words_agree else softmax(start)
+    assert clf.history_[0]["loss"] == pytest.approx(-np.log(seen[range(len(given)), given]).mean(), abs=1e-4)
+    np.testing.assert_allclose(clf.predict_proba(TEXTS), unbiased, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,25 @@ def fit_bias(scores: ArrayLike, method: str) -> LabelBias:
     if not len(log_p):
         raise ParameterError(f"{method!r} calibration has no input to learn from; score at least one")
     return LabelBias(method, as_tuples((logsumexp(log_p, axis=0) - np.log(len(log_p))).tolist()))
+
+
+def agrees(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> bool:
+    """Return True if label words say something about the labels, whatever their bias.
+
+    The score of a label is then higher in its own examples than in the average one, in the mean over the labels.
+    This is the sign of the factor that the scores would get in a logistic regression with a bias for each label.
+
+    Args:
+        scores: log-scores in nats, up to a constant per example, shape (examples, labels).
+        targets: index of the label of each example, shape (examples,).
+        weights: weight of each example, shape (examples,); None for equal ones.
+
+    >>> agrees([[3.0, 0.0], [9.0, 0.0]], targets=[1, 0]), agrees([[3.0, 0.0], [9.0, 0.0]], targets=[0, 1])
+    (True, False)
+    """
+    log_p, labels = log_probs(scores), np.asarray(targets)
+    shares = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
+    shares = shares / shares.sum()
+    own = shares @ log_p[np.arange(len(labels)), labels]
+    expected = np.bincount(labels, shares, minlength=log_p.shape[1]) @ (shares @ log_p)
+    return bool(own > expected)

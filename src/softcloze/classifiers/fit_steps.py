@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from softcloze.calibration.bias import agrees, fit_bias
 from softcloze.classifiers.base import PromptEstimator, class_weight_record, read_examples, training_task
 from softcloze.classifiers.calibrate import learn_calibration
 from softcloze.classifiers.one_sided import warn_if_one_sided
@@ -150,8 +152,21 @@ class FitSteps(PromptEstimator):
             generator,
             start,
         )
+        if self.calibration == "batch" and self.head == "words" and template.trains:
+            task = replace(task, bias=self._starting_bias(compiled, task))
         record = self._start_record(soft_init)
         return BegunFit(labelled, compiled, prompts, held_out, trains, selector, task, record, generator, start)
+
+    def _starting_bias(self, compiled: CompiledPrompt, task: TrainingTask) -> Tensor | None:
+        """The bias of the label words before training; None if the words say nothing about the labels.
+
+        Without it a training spends its first steps, or all of them, on a label whose words the model hardly ever
+        writes. Words that are wrong about the examples would only get louder.
+        """
+        scores = task.label_scores(compiled.features(task.prompts, task.soft)).double().numpy()
+        if not agrees(scores, task.targets.numpy(), task.weights):
+            return None
+        return torch.tensor(fit_bias(scores, "batch").bias)
 
     def _complete(self, begun: BegunFit, training: Mapping[str, Any]) -> Self:
         """Learn what follows the training, and predict with its prompt from now on."""

@@ -47,7 +47,8 @@ def warn_if_one_sided(bound: BoundPrompt, examples: Sequence[Example], task: Tra
         rows = sample
         scores = bound.label_scores(bound.features([task.prompts[i] for i in rows]))
     else:
-        scores = bound.calibrated(torch.stack([task.last_scores[row] for row in rows]))
+        last = torch.stack([task.last_scores[row] for row in rows])
+        scores = bound.calibrated(last if task.bias is None else last + task.bias)
     fact = describe_one_sided(bound, scores.argmax(1), right[rows])
     if fact is None and prompt.template.blocks and prompt.calibration is None and prompt.demonstrations is None:
         hard = without_slots(prompt.template)

@@ -50,7 +50,7 @@ def validation_loss(
     total, size = 0.0, 0
     with torch.no_grad():
         for task, of_task, rows in zip(tasks, features, held_out, strict=True):
-            loss = task.loss(task.head.label_scores(group.share(rows, of_task.without_gradient)), rows)
+            loss = task.loss(task.label_scores(group.share(rows, of_task.without_gradient)), rows)
             total, size = total + float(loss) * task.size(rows), size + task.size(rows)
     return total / size
 

@@ -86,7 +86,7 @@ class Optimisation:
     def _learn_part(self, step: int, number: int, size: int, part: list[int]) -> Learnt:
         """Add the gradients of a part of a batch, whose loss is a mean over `size` parts."""
         task = self._tasks[number]
-        scores = task.head.label_scores(self._features[number].of(part))
+        scores = task.label_scores(self._features[number].of(part))
         loss = task.loss(scores, part) * task.size(part)
         self._finite.validate([loss], "loss", step)
         torch.autograd.backward(loss / size)

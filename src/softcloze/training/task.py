@@ -26,6 +26,8 @@ class TrainingTask:
             tokens of each answer.
         weights: factor of each example's loss, with mean 1, shape (examples,), for `ThresholdHead` (examples, labels);
             None for 1.
+        bias: nats that are subtracted from the score of each label, shape (labels,), as a calibration does in
+            predictions; None for none.
         last_scores: label scores of each example at its last step, shape (labels,), by its index; filled by training.
     """
 
@@ -35,6 +37,7 @@ class TrainingTask:
     prompts: Sequence[EncodedPrompt]
     targets: Tensor
     weights: Tensor | None = None
+    bias: Tensor | None = None
     last_scores: dict[int, Tensor] = field(default_factory=dict, init=False)
 
     @property
@@ -55,6 +58,11 @@ class TrainingTask:
             return [0] * len(self.targets)
         classes: list[int] = (self.targets if self.targets.dim() == 1 else self.targets.argmax(-1)).tolist()
         return classes
+
+    def label_scores(self, features: Tensor) -> Tensor:
+        """Label scores less the bias, shape (batch, labels), of features, shape (batch, features)."""
+        scores = self.head.label_scores(features)
+        return scores if self.bias is None else scores - self.bias
 
     def loss(self, scores: Tensor, rows: list[int]) -> Tensor:
         """Mean loss of the examples `rows`, weighted."""
