@@ -77,8 +77,8 @@ def fit_bias(scores: ArrayLike, method: str) -> LabelBias:
 def agrees(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> bool:
     """Return True if label words say something about the labels, whatever their bias.
 
-    The score of a label is then higher in its own examples than in the average one, in the mean over the labels.
-    This is the sign of the factor that the scores would get in a logistic regression with a bias for each label.
+    The score of a label is then higher in its own examples than in the average one, in the mean over the labels and by
+    more than a standard error. In a logistic regression with a bias for each label the scores have a positive factor.
 
     Args:
         scores: log-scores in nats, up to a constant per example, shape (examples, labels).
@@ -91,6 +91,6 @@ def agrees(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = No
     log_p, labels = log_probs(scores), np.asarray(targets)
     shares = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
     shares = shares / shares.sum()
-    own = shares @ log_p[np.arange(len(labels)), labels]
-    expected = np.bincount(labels, shares, minlength=log_p.shape[1]) @ (shares @ log_p)
-    return bool(own > expected)
+    higher = log_p[np.arange(len(labels)), labels] - (shares @ log_p)[labels]
+    mean = shares @ higher
+    return bool(mean > np.sqrt(shares**2 @ (higher - mean) ** 2))

@@ -1,16 +1,20 @@
-"""Warn of a prompt that gives nearly everything one label, and propose another one."""
+"""Warn of a prompt whose label words favour a label, and propose another one."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from softcloze.calibration import content_free, dominant_label, winning_label
 from softcloze.data import Example
 from softcloze.errors import OneSidedWarning
+from softcloze.heads import WordHead
 from softcloze.library import list_templates, load_template
 from softcloze.prompt import BoundPrompt
 from softcloze.template import Literal, without_slots
@@ -22,10 +26,13 @@ SAMPLE = 32  # training examples that are scored, where no training has, and wit
 MOST_ACCURATE = {"sentiment/en": "sentiment/en-worked", "sentiment/zh": "sentiment/zh-worked"}
 CERTAIN = 10.0  # times the odds of chance: 0.91 for one of two labels
 NEAR, ENOUGH = 0.25, 16  # share of the way from chance to all right; examples
+FAR = 0.5  # nats above the log loss of equal probabilities
 
 
 def warn_if_one_sided(bound: BoundPrompt, examples: Sequence[Example], task: TrainingTask, seed: int) -> None:
     """Warn if one label wins nearly all training examples, or content-free input while the examples are guessed.
+
+    Warn as well of a soft prompt that its training has left with worse probabilities than equal ones.
 
     The scores are those of the last steps of the training. A prompt with soft slots is scored without them as well:
     training seldom mends a wording that was one-sided.
@@ -50,6 +57,9 @@ def warn_if_one_sided(bound: BoundPrompt, examples: Sequence[Example], task: Tra
         last = torch.stack([task.last_scores[row] for row in rows])
         scores = bound.calibrated(last if task.bias is None else last + task.bias)
     fact = describe_one_sided(bound, scores.argmax(1), right[rows])
+    if fact is None and task.trains_vectors and isinstance(task.head, WordHead):
+        weights = task.weights[rows].numpy() if task.weights is not None else None
+        fact = describe_far_words(bound, scores, right[rows], weights)
     if fact is None and prompt.template.blocks and prompt.calibration is None and prompt.demonstrations is None:
         hard = without_slots(prompt.template)
         if any(isinstance(node, Literal) and any(map(str.isalpha, node.text)) for node in hard.nodes):
@@ -92,6 +102,29 @@ def describe_one_sided(
         f"gives {bound.labels[winner[0]]!r} to an input without content, with probability {winner[1]:.2f}, and "
         f"{hits} of {len(right)} training examples get their label, hardly more than by chance"
     )
+
+
+def describe_far_words(
+    bound: BoundPrompt,
+    scores: NDArray[np.floating[Any]],
+    right: NDArray[np.int_],
+    weights: NDArray[np.floating[Any]] | None,
+) -> str | None:
+    """Describe label words whose bias a training has not made up for; None without such a bias.
+
+    Args:
+        bound: the prompt.
+        scores: its label scores of examples, shape (examples, labels).
+        right: index of the label of each example, shape (examples,).
+        weights: weight of each example, shape (examples,); None for equal ones.
+    """
+    if bound.prompt.calibration is not None or isinstance(bound.prompt.verbalizer, FieldVerbalizer):
+        return None
+    losses = -log_softmax(scores, axis=1)[np.arange(len(right)), right]
+    loss, chance = float(np.average(losses, weights=weights)), math.log(len(bound.labels))
+    if not loss > chance + FAR:
+        return None
+    return f"gives its training examples a log loss of {loss:.2f} nats, while equal probabilities have {chance:.2f}"
 
 
 def _is_guessing(predicted: NDArray[np.int_], right: NDArray[np.int_]) -> bool:

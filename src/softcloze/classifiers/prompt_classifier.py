@@ -81,7 +81,8 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             answer to texts without content), "domain" (to random words of the examples), "pmi" (to the words around
             the mask alone), "batch" (its average answer to the examples), "prototypical" (clusters of the examples'
             scores), or "temperature" (a temperature fitted on held-out examples). `fit` learns it; for a hard prompt
-            without `fit`, `calibrate` does. docs/how-to/calibrate.md compares them.
+            without `fit`, `calibrate` does. "batch" of a soft prompt is subtracted in its training as well, if the
+            label words say something about the labels before it. docs/how-to/calibrate.md compares them.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: in units of the root mean square of the model's input embeddings: the highest step of AdamW
@@ -185,8 +186,9 @@ class PromptClassifier(OneLabelMixin, FitSteps):
         Warns:
             ConvergenceWarning: the training loss did not fall.
             OneSidedWarning: one label wins nearly all training examples, or inputs without content while the examples
-                are guessed, with the trained prompt or without its soft slots. The training has scored the trained
-                prompt; without slots 32 examples are scored. It names another prompt.
+                are guessed, with the trained prompt or without its soft slots; or the training leaves the examples
+                with a far higher log loss than equal probabilities have. The training has scored the trained prompt;
+                without slots 32 examples are scored. It names another prompt, or a calibration.
         """
         labelled = self._labelled(X, y, sample_weight)
         described = self._describe(*labelled)
