@@ -113,6 +113,18 @@ def test_a_wording_that_is_one_sided_without_slots_warns_even_if_training_mends_
     assert warned(soft.set_params(template="<text> <soft*4> <mask>"), texts, labels) == []
 
 
+def test_a_training_that_leaves_a_word_far_off_names_the_calibration(bert_tiny):
+    texts = [text for text in load_data("movie-reviews").train.texts if len(text) < 120][:24]
+    soft = PromptClassifier(
+        bert_tiny, "<soft*2> <text> It was <mask>.", {"a": "good", "b": "great", "c": "zebra"}, epochs=1, random_state=0
+    )
+    (message,) = warned(soft, texts, [*"abc"] * 8)
+    found = float(re.search("a log loss of (.*) nats, while equal probabilities have 1.10: try ", message)[1])
+    assert found == pytest.approx(soft.history_[0]["loss"], abs=0.01)
+    assert "calibration='batch'" in message
+    assert warned(soft.set_params(calibration="batch"), texts, [*"abc"] * 8) == []
+
+
 def test_what_the_training_has_scored_is_not_scored_again(backbone, one_sided, monkeypatch):
     texts, winner, other = one_sided
     counts = []
