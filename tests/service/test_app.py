@@ -83,13 +83,15 @@ def test_a_row_that_cannot_be_scored_does_not_void_the_others(client):
         {"fields": {"a": "cast"}, "prompt_id": "pairs"},
         {"fields": {"a": "cast", "b": None}, "prompt_id": "pairs"},
         {"text": "cast", "prompt_id": "pairs"},
+        {"text": None},
         {"text": "x" * 20_001},
         {"text": TEXTS[1]},
     ]
     answers = client.post("/classify", json={"rows": rows, "prompt_id": "reviews"}).json()["rows"]
     assert [answer.get("code") for answer in answers] == [
-        None, "unknown_prompt", "unknown_version", "row", "row", "row", "too_long", None,
+        None, "unknown_prompt", "unknown_version", "row", "row", "row", "row", "too_long", None,
     ]  # fmt: skip
+    assert answers[6]["error"] == "text is null: drop the row or give it a text, if only an empty one"
     assert answers[3]["error"] == "pairs@1 takes the fields a, b; missing: b"
     assert answers[0]["label"] in ("positive", "negative")
 

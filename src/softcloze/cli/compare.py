@@ -90,7 +90,11 @@ def compare(
         typer.Option(help="Method to compare prompts with; may be repeated. lora needs peft, and setfit its package."),
     ] = None,
     methods: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="More methods; docs/how-to/compare.md has an example.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="More methods, each a table with the parameters of a classifier: as template, verbalizer and epochs.",
+        ),
     ] = None,
     verbalizer: VerbalizerOption = None,
     shots: Annotated[

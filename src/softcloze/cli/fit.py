@@ -120,9 +120,7 @@ def fit(
     ] = 0,
     auto: Annotated[
         bool,
-        typer.Option(
-            "--auto", help="Choose template, label words and head by cross-validation; see docs/how-to/automatic.md."
-        ),
+        typer.Option("--auto", help="Choose template, label words and head by cross-validation, within --budget."),
     ] = False,
     budget: Annotated[
         str | None,

@@ -46,10 +46,10 @@ def inspect_prompt(
 
     Vectors at later layers are shown with their length at each, and of those that depend on a field what all examples
     share. With --data, also measure how far the fields of the rows move them, the prompt without each vector, and with
-    the nearest words instead of the vectors; use rows that it was not trained on. docs/how-to/look-inside.md explains
-    the conclusions. With --data, a prompt with --head linear or words+linear shows the parts of its words and its
-    linear layer as well. Of an ensemble each member is shown in turn, and with --data the part of each in the label
-    scores first. A generator is shown without --data, which measures label scores.
+    the nearest words instead of the vectors; use rows that it was not trained on. A prompt with --head linear or
+    words+linear shows the parts of its words and its linear layer as well. Of an ensemble each member is shown in
+    turn, and with --data the part of each in the label scores first. A generator is shown without --data, which
+    measures label scores.
     """
     saved = Saved.read(folder)
     if saved.writes:

@@ -93,7 +93,8 @@ def label(
         ),
     ] = 0,
     strategy: Annotated[
-        StrategyName, typer.Option(help="Choice of the next row; docs/measurements/labelling.md compares them.")
+        StrategyName,
+        typer.Option(help="Choice of the next row; random is the default, since no other is better on all tasks."),
     ] = "default",
     automatic: Annotated[
         bool,

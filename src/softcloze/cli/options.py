@@ -98,8 +98,8 @@ ModelOption = Annotated[str, typer.Option(help="starter:NAME, a name on a hub, a
 QuantizeOption = Annotated[
     Literal["int8", "nf4"] | None,
     typer.Option(
-        help="Weights of the model in 8 bits (int8) or 4 (nf4), which saves memory; see docs/how-to/models.md. The "
-        "saved prompt loads the model in the same form."
+        help="Weights of the model in 8 bits (int8) or 4 (nf4), which saves memory and needs torchao or "
+        "bitsandbytes. The saved prompt loads the model in the same form."
     ),
 ]
 ChatOptionsOption = Annotated[
@@ -162,8 +162,7 @@ HeadOption = Annotated[
     typer.Option(
         "--head",
         help="From the output at the mask to label scores: words (label words), linear (a linear layer on the state), "
-        "words+linear (both), warp (weights that start from the words) or prototypes (label words and prototypes); see "
-        "docs/how-to/heads.md.",
+        "words+linear (both), warp (weights that start from the words) or prototypes (label words and prototypes).",
     ),
 ]
 FeaturesOption = Annotated[
@@ -178,7 +177,7 @@ CalibrationOption = Annotated[
     Calibration | None,
     typer.Option(
         "--calibration",
-        help="Calibration of the label scores, learnt from the rows; docs/how-to/calibrate.md compares them.",
+        help="Calibration of the label scores, learnt from the rows; batch is the safest.",
     ),
 ]
 

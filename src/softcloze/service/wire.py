@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from softcloze.service.answers import RowError
+
 PromptId: TypeAlias = Annotated[
     str, Field(description="A prompt, as `reviews`, `reviews@canary` or `reviews@3`.", max_length=200)
 ]
@@ -16,20 +18,28 @@ class _Body(BaseModel):
 class RowBody(_Body):
     """One row: a text or the fields of the template, and its prompt."""
 
-    text: Annotated[str | None, Field(description="The text, for a template of one field.")] = None
+    text: Annotated[
+        str | None, Field(description="The text, for a template of one field. A row whose text is null gets an error.")
+    ] = None
     fields: Annotated[dict[str, JsonValue] | None, Field(description="The fields of the template by name.")] = None
     prompt_id: Annotated[PromptId | None, Field(description="Of this row; left out, that of the request.")] = None
 
     @model_validator(mode="after")
     def _validate_input(self) -> "RowBody":
+        if self.text is None and self.fields is None and "text" in self.model_fields_set:
+            return self  # this row alone gets an error, as one with a field of null does
         if (self.text is None) == (self.fields is None):
             raise ValueError("give either text or fields")
         return self
 
     @property
     def example(self) -> str | dict[str, Any]:
-        """The row as an example."""
-        return self.text if self.text is not None else dict(self.fields or {})
+        """The row as an example; raises RowError if its text is null."""
+        if self.fields is not None:
+            return dict(self.fields)
+        if self.text is None:
+            raise RowError(422, "row", "text is null: drop the row or give it a text, if only an empty one")
+        return self.text
 
 
 class ClassifyBody(_Body):
