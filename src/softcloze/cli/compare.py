@@ -93,7 +93,7 @@ def compare(
         Path | None,
         typer.Option(
             metavar="FILE.toml",
-            help="More methods, each a table with the parameters of a classifier: as template, verbalizer and epochs.",
+            help="More methods, each a table with the parameters of a classifier, such as template and epochs.",
         ),
     ] = None,
     verbalizer: VerbalizerOption = None,
