@@ -1,4 +1,4 @@
-"""Expected calibration error."""
+"""Expected calibration error and log loss."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from softcloze.calibration.scores import log_probs
 from softcloze.data.labels import improper_rows
 from softcloze.errors import ParameterError
 from softcloze.parameters import integer, validate_parameters
@@ -115,3 +116,19 @@ def _probabilities(y_prob: ArrayLike, labels: int) -> np.ndarray:
             "negative and sum to 1: take a softmax of scores first"
         )
     return probs
+
+
+def log_loss(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Mean negative log-probability of the right label, in nats.
+
+    Args:
+        scores: log-scores in nats, up to a constant per example, shape (examples, labels).
+        targets: index of the label of each example, shape (examples,).
+        weights: weight of each example, shape (examples,); None for equal ones.
+
+    >>> round(log_loss([[0.0, 0.0]], targets=[1]), 3)
+    0.693
+    """
+    log_p, labels = log_probs(scores, impossible=True), np.asarray(targets)
+    shares = np.ones(len(labels)) if weights is None else np.asarray(weights)
+    return float(np.average(-log_p[np.arange(len(labels)), labels], weights=shares))

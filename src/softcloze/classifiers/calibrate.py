@@ -1,10 +1,13 @@
-"""Learn a calibration for a prompt, from content-free inputs or from examples."""
+"""Learn a calibration for a prompt, from content-free inputs or from examples, and a bias before a training."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from softcloze.calibration import (
     Calibration,
@@ -14,12 +17,16 @@ from softcloze.calibration import (
     fit_mixture,
     fit_temperature,
 )
+from softcloze.calibration.bias import agrees
 from softcloze.calibration.content_free import COUNT
+from softcloze.calibration.metrics import log_loss
 from softcloze.data import Example
 from softcloze.errors import ParameterError
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import BoundPrompt, CompiledPrompt
 from softcloze.template import domain_template
+from softcloze.training import TrainingTask
 
+SAMPLE = 64  # training examples whose scores have the bias that a training leaves out
 WITHOUT_EXAMPLES = ("contextual", "pmi")  # learnt from the model and the prompt alone
 
 
@@ -74,6 +81,32 @@ def learn_calibration(
             return fit_mixture(scores(), seed)
         case _:
             return fit_temperature(scores(), targets, weights)
+
+
+def starting_bias(compiled: CompiledPrompt, task: TrainingTask, seed: int, *, slight: bool) -> Tensor | None:
+    """The bias of label words before a training, which leaves it out.
+
+    With it a training spends its first steps, or all of them, on the labels whose words the model hardly ever writes.
+    Words that are wrong about the examples have no bias that is worth leaving out.
+
+    Args:
+        compiled: template and label words on the model.
+        task: the task, with the initial vectors.
+        seed: of the `SAMPLE` examples that are scored.
+        slight: True for any bias, False for one that leaves the words worse than equal probabilities of the labels.
+
+    Returns:
+        Nats for each label, shape (labels,); None if the words say nothing about the labels, or have no such bias.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(task.prompts))[:SAMPLE]).tolist()
+    features = compiled.features([task.prompts[i] for i in rows], task.soft)
+    scores, right = task.label_scores(features).double().numpy(), np.asarray(task.classes)[rows]
+    weights = task.weights[rows].numpy() if task.weights is not None else None
+    if not np.isfinite(scores).all() or not agrees(scores, right, weights):
+        return None
+    if not slight and log_loss(scores, right, weights) <= math.log(len(scores[0])):
+        return None
+    return torch.tensor(fit_bias(scores, "batch").bias)
 
 
 def _random_words(texts: Sequence[str], generator: np.random.Generator) -> list[str]:

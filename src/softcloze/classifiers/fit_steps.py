@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from softcloze.calibration.bias import agrees, fit_bias
 from softcloze.classifiers.base import PromptEstimator, class_weight_record, read_examples, training_task
-from softcloze.classifiers.calibrate import learn_calibration
+from softcloze.classifiers.calibrate import learn_calibration, starting_bias
 from softcloze.classifiers.one_sided import warn_if_one_sided
 from softcloze.classifiers.soft_init import BlockSource, SoftInit, resolve_soft_init, start_record, transfer
 from softcloze.classifiers.start import Start
@@ -66,6 +64,7 @@ class BegunFit(NamedTuple):
         prompts: the encoded examples.
         held_out: indices of the examples from which a calibration is learnt.
         trains: whether soft vectors or a head are trained.
+        calibration: method to learn after the training; None for none.
         selector: selects demonstrations, where the template has some.
         task: what is trained, and the examples for it.
         record: the start of soft vectors, for the record of the training.
@@ -78,6 +77,7 @@ class BegunFit(NamedTuple):
     prompts: list[EncodedPrompt]
     held_out: list[int]
     trains: bool
+    calibration: str | None
     selector: Demonstrations | None
     task: TrainingTask
     record: dict[str, Any]
@@ -152,21 +152,21 @@ class FitSteps(PromptEstimator):
             generator,
             start,
         )
-        if self.calibration == "batch" and self.head == "words" and template.trains:
-            task = replace(task, bias=self._starting_bias(compiled, task))
+        calibration = self._chosen_calibration
+        words = self.head == "words" and not isinstance(verbalizer, FieldVerbalizer)
+        if words and template.trains and self.calibration in ("auto", "batch"):
+            bias = starting_bias(compiled, task, start.seed, slight=self.calibration == "batch")
+            calibration = "batch" if bias is not None else calibration
+            task = replace(task, bias=bias)
         record = self._start_record(soft_init)
-        return BegunFit(labelled, compiled, prompts, held_out, trains, selector, task, record, generator, start)
+        return BegunFit(
+            labelled, compiled, prompts, held_out, trains, calibration, selector, task, record, generator, start
+        )
 
-    def _starting_bias(self, compiled: CompiledPrompt, task: TrainingTask) -> Tensor | None:
-        """The bias of the label words before training; None if the words say nothing about the labels.
-
-        Without it a training spends its first steps, or all of them, on a label whose words the model hardly ever
-        writes. Words that are wrong about the examples would only get louder.
-        """
-        scores = task.label_scores(compiled.features(task.prompts, task.soft)).double().numpy()
-        if not agrees(scores, task.targets.numpy(), task.weights):
-            return None
-        return torch.tensor(fit_bias(scores, "batch").bias)
+    @property
+    def _chosen_calibration(self) -> str | None:
+        """The calibration that was asked for; None if a fit is to decide."""
+        return self.calibration if self.calibration != "auto" else None
 
     def _complete(self, begun: BegunFit, training: Mapping[str, Any]) -> Self:
         """Learn what follows the training, and predict with its prompt from now on."""
@@ -176,14 +176,14 @@ class FitSteps(PromptEstimator):
         prompt = self._make_prompt(compiled, parts, self.head, training)
         prompt = replace(prompt, features=self.features, demonstrations=begun.selector)
         bound = BoundPrompt(prompt, compiled.backbone, compiled)
-        if self.calibration is not None:
+        if begun.calibration is not None:
             calibration = learn_calibration(
-                self.calibration,
+                begun.calibration,
                 bound,
                 examples=examples,
                 scores=lambda: (
                     self.exact_.log_probabilities
-                    if self.calibration == "temperature" and self.head in EXACT and not begun.trains
+                    if begun.calibration == "temperature" and self.head in EXACT and not begun.trains
                     else bound.label_scores(bound.features([prompts[i] for i in held_out]))
                 ),
                 targets=[targets[i] for i in held_out],

@@ -120,7 +120,7 @@ class OneLabelMixin(PromptEstimator):
         bound = self._bound_prompt(calibrated=False)
         prompts = bound.encode(content_free(prompt.template))
         explanations = explain(bound.compiled, prompts, bound.parts.soft, top=0)
-        calibrated = prompt.calibration is not None or self.calibration is not None
+        calibrated = prompt.calibration is not None or self._chosen_calibration is not None
         return with_priors(checked, prompt.template, explanations, calibrated=calibrated)
 
     def _hard_prompt(self, *, calibrated: bool) -> tuple[Template, AnyVerbalizer]:
@@ -143,7 +143,7 @@ class OneLabelMixin(PromptEstimator):
             raise NotFittedError("without a verbalizer the labels are not known before fit; give one, or call fit")
         if calibrated and self.calibration == "temperature":
             raise NotFittedError("a temperature is learnt from labelled examples; call fit first")
-        if calibrated and self.calibration is not None:
+        if calibrated and self._chosen_calibration is not None:
             raise NotFittedError(
                 f"calibration={self.calibration!r} is not learnt yet; call calibrate with examples, or fit with "
                 "labelled ones, first"

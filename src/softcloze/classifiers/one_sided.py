@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from softcloze.calibration import content_free, dominant_label, winning_label
+from softcloze.calibration.metrics import log_loss
 from softcloze.data import Example
 from softcloze.errors import OneSidedWarning
 from softcloze.heads import WordHead
@@ -120,8 +120,7 @@ def describe_far_words(
     """
     if bound.prompt.calibration is not None or isinstance(bound.prompt.verbalizer, FieldVerbalizer):
         return None
-    losses = -log_softmax(scores, axis=1)[np.arange(len(right)), right]
-    loss, chance = float(np.average(losses, weights=weights)), math.log(len(bound.labels))
+    loss, chance = log_loss(scores, right, weights), math.log(len(bound.labels))
     if not loss > chance + FAR:
         return None
     return f"gives its training examples a log loss of {loss:.2f} nats, while equal probabilities have {chance:.2f}"

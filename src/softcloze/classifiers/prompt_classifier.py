@@ -77,7 +77,9 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             others as with "template"; or a list of prompts without a block in common, or a mapping from names of
             blocks to prompts. A prompt is that of a classifier or generator, which may be fitted, in memory or a saved
             folder.
-        calibration: correction of the label scores for what the model would answer anyway: None, "contextual" (its
+        calibration: correction of the label scores for what the model would answer anyway: "auto" ("batch" for a soft
+            prompt whose label words, before the training, tell the labels apart and yet are worse than equal
+            probabilities of the labels, else none), None, "contextual" (its
             answer to texts without content), "domain" (to random words of the examples), "pmi" (to the words around
             the mask alone), "batch" (its average answer to the examples), "prototypical" (clusters of the examples'
             scores), or "temperature" (a temperature fitted on held-out examples). `fit` learns it; for a hard prompt
@@ -134,7 +136,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
         "features": one_of("mask", "mean"),
         "demonstrations": SELECTION,
         "soft_init": soft_init_constraint(*INITS),
-        "calibration": one_of(*CALIBRATIONS) | NONE,
+        "calibration": one_of("auto", *CALIBRATIONS) | NONE,
         "warm_start": BOOLEAN,
     }
 
@@ -146,7 +148,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
     features: States = "mask"
     demonstrations: str | Transformer = "random"
     soft_init: SoftInit = "template"
-    calibration: str | None = None
+    calibration: str | None = "auto"
     epochs: int = 3
     batch_size: int = 4
     learning_rate: float = 0.04
@@ -227,13 +229,20 @@ class PromptClassifier(OneLabelMixin, FitSteps):
         self._validate_parameters()
         template, verbalizer = resolve_mask_template(self.template), resolve_verbalizer(self.verbalizer)
         solved = self.head in EXACT and not template.trains
-        if self.calibration is not None or self.head == "prototypes" or template.demos is not None or solved:
+        learnt = self._chosen_calibration is not None or (
+            hasattr(self, "prompt_") and self.prompt_.calibration is not None
+        )
+        if learnt or self.head == "prototypes" or template.demos is not None or solved:
             what = f"head={self.head!r} without soft slots to train" if solved else 'head="prototypes"'
             raise ParameterError(
                 f"a calibration, {what} and <demos> are learnt from all examples at once; call fit with them"
             )
         step = clone(self).set_params(
-            warm_start=True, epochs=1, random_state=self.random_state, training__early_stopping=False
+            warm_start=True,
+            epochs=1,
+            calibration=None,
+            random_state=self.random_state,
+            training__early_stopping=False,
         )
         if hasattr(self, "prompt_"):
             step.set_params(verbalizer=self.prompt_.verbalizer)._adopt(self._bound_prompt())
@@ -279,7 +288,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             verbalizer is None
             or template.demos is not None
             or self.head == "prototypes"
-            or self.calibration is not None
+            or self._chosen_calibration is not None
         ):
             raise DataError(
                 "fit_probabilities has no labels, and a classifier without a verbalizer, with <demos>, "
@@ -311,8 +320,8 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             The classifier itself.
 
         Raises:
-            ParameterError: `calibration` is None, or "temperature", which `fit` learns from labels; or it needs more
-                examples.
+            ParameterError: `calibration` is None or "auto", or "temperature", which `fit` learns from labels; or it
+                needs more examples.
             DataError: no examples, and the calibration needs some.
             NotFittedError: the prompt has to be fitted first.
             FieldError: an example lacks a field; names the row.
@@ -325,20 +334,23 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             (1,)
         """
         self._validate_parameters()
-        if self.calibration is None:
-            raise ParameterError('calibration=None learns nothing; choose one, such as calibration="batch"')
-        if self.calibration == "temperature":
+        method = self._chosen_calibration
+        if method is None:
+            raise ParameterError(
+                f'calibration={self.calibration!r} learns nothing here; choose one, such as calibration="batch"'
+            )
+        if method == "temperature":
             raise ParameterError('calibration="temperature" is learnt from labelled examples; call fit')
         examples = read_examples(X, resolve_mask_template(self.template))
-        if not examples and self.calibration not in WITHOUT_EXAMPLES:
-            raise DataError(f"calibration={self.calibration!r} is learnt from examples, found none")
+        if not examples and method not in WITHOUT_EXAMPLES:
+            raise DataError(f"calibration={method!r} is learnt from examples, found none")
         try:  # a prompt without trained parts follows the parameters, which may have changed since the last call
             prompt, backbone = self._unfitted_prompt(*self._hard_prompt(calibrated=False))
         except NotFittedError:
             prompt, backbone = self._prompt(calibrated=False)
         bound = BoundPrompt(replace(prompt, calibration=None), backbone)
         calibration = learn_calibration(
-            self.calibration,
+            method,
             bound,
             examples=examples,
             scores=lambda: bound.scores(examples),
@@ -350,7 +362,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
 
     def _validate_parameters(self) -> None:
         super()._validate_parameters()
-        if isinstance(self.verbalizer, FieldVerbalizer) and self.calibration is not None:
+        if isinstance(self.verbalizer, FieldVerbalizer) and self._chosen_calibration is not None:
             raise ParameterError(
                 f"calibration={self.calibration!r} is learnt for labels with the same words in every example, and a "
                 "FieldVerbalizer has others in each; leave it out"

@@ -97,7 +97,7 @@ def fit(
     head: HeadOption = "words",
     features: FeaturesOption = "mask",
     demonstrations: DemonstrationsOption = "random",
-    calibration: CalibrationOption = None,
+    calibration: CalibrationOption = "auto",
     epochs: EpochsOption = None,
     batch_size: Annotated[int, typer.Option(help="Rows per training step.")] = 4,
     part_size: Annotated[
@@ -259,7 +259,7 @@ def fit(
         head=head,
         features=features,
         demonstrations=demonstrations,
-        calibration=calibration.value if calibration is not None else None,
+        calibration=calibration if calibration != "none" else None,
         batch_size=batch_size,
         max_length=max_length,
         chat_options=options,

@@ -174,10 +174,11 @@ FeaturesOption = Annotated[
     ),
 ]
 CalibrationOption = Annotated[
-    Calibration | None,
+    Literal["auto", "none", "contextual", "domain", "pmi", "batch", "prototypical", "temperature"],
     typer.Option(
         "--calibration",
-        help="Calibration of the label scores, learnt from the rows; batch is the safest.",
+        help="Calibration of the label scores, learnt from the rows; batch is the safest, and auto takes it for a soft "
+        "prompt whose label words are far off.",
     ),
 ]
 

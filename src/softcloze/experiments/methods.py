@@ -106,7 +106,7 @@ class Method:
             or template.demos is not None
             or classifier.head != "words"
             or classifier.verbalizer is None
-            or classifier.calibration not in (None, *WITHOUT_EXAMPLES)
+            or classifier.calibration not in (None, "auto", *WITHOUT_EXAMPLES)
         )
 
     def validate_parameters(self) -> None:
@@ -142,7 +142,7 @@ def measure_classifier(
     started = time.perf_counter()
     if len(train):
         classifier.fit(list(train.texts), list(train.labels))
-    elif isinstance(classifier, PromptClassifier) and classifier.calibration is not None:
+    elif isinstance(classifier, PromptClassifier) and classifier.calibration in WITHOUT_EXAMPLES:
         classifier.calibrate()
     fitted = time.perf_counter()
     cached = score_cache.predict_proba(classifier)
