@@ -38,8 +38,8 @@ def test_a_prompt_is_compiled_once_for_any_number_of_calls(compilations, templat
     clf = PromptClassifier(models.backbone("gpt2"), template, WORDS, epochs=1, random_state=0)
     if template == SOFT:
         clf.fit(TEXTS, LABELS)
-        assert len(compilations) == 2  # with its slots, and without them to see whether its words are one-sided
-        compilations.pop()
+        assert len(compilations) <= 2  # with its slots, and perhaps without them to see whether its words are one-sided
+        del compilations[1:]
     for _ in range(100):
         clf.predict_proba(TEXTS[:1])
     assert len(compilations) == 1

