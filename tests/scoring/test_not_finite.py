@@ -139,7 +139,7 @@ def test_an_impossible_word_has_the_probability_zero():
 def test_a_fit_that_is_not_finite_stops(parameters, tmp_path):
     """unslothai/unsloth#4014"""
     backbone = own_backbone("gpt2")
-    clf = PromptClassifier(backbone, SOFT, WORDS, random_state=0).set_params(**parameters)
+    clf = PromptClassifier(backbone, SOFT, WORDS, calibration=None, random_state=0).set_params(**parameters)
     clf.set_params(training__checkpoint=tmp_path)
     spoil(backbone)
     with pytest.raises(NonFiniteError, match=r"loss is NaN or infinite in epoch 1, step . of ., with learning_rate=0"):

@@ -164,7 +164,15 @@ def largest_difference(setup: Setup) -> float:
     worst = 0.0
     for tail in ("", ".") if setup.family == "causal" else (".",):
         hard = PromptClassifier(given, TEMPLATE + tail, WORDS, random_state=0, model_options=options)
-        soft = PromptClassifier(given, SOFT_TEMPLATE + tail, WORDS, epochs=1, random_state=0, model_options=options)
+        soft = PromptClassifier(
+            given,
+            SOFT_TEMPLATE + tail,
+            WORDS,
+            calibration=None,
+            epochs=1,
+            random_state=0,
+            model_options=options,
+        )
         vectors = torch.cat([*soft.fit(*TRAINING).prompt_.vectors.values()])
         for classifier, trained_vectors in ((hard, None), (soft, vectors)):
             expected = plain_scores(setup, tail, limit, trained_vectors)

@@ -58,5 +58,8 @@ def _reason(prompt: "Prompt") -> str:
     if type(prompt.verbalizer) is not Verbalizer:
         return f"a {type(prompt.verbalizer).__name__} combines scores in a way of its own; take a Verbalizer"
     if prompt.calibration is not None:
-        return "its calibration corrects scores after the model; export dataclasses.replace(prompt, calibration=None)"
+        return (
+            "its calibration corrects scores after the model, and an adapter has vectors before it; fit with "
+            "calibration=None, or export dataclasses.replace(prompt, calibration=None) and subtract its bias yourself"
+        )
     return ""
