@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from softcloze.calibration import (
     Calibration,
@@ -83,7 +81,7 @@ def learn_calibration(
             return fit_temperature(scores(), targets, weights)
 
 
-def starting_bias(compiled: CompiledPrompt, task: TrainingTask, seed: int, *, slight: bool) -> Tensor | None:
+def starting_bias(compiled: CompiledPrompt, task: TrainingTask, seed: int, *, slight: bool) -> list[float] | None:
     """The bias of label words before a training, which leaves it out.
 
     With it a training spends its first steps, or all of them, on the labels whose words the model hardly ever writes.
@@ -96,7 +94,7 @@ def starting_bias(compiled: CompiledPrompt, task: TrainingTask, seed: int, *, sl
         slight: True for any bias, False for one that leaves the words worse than equal probabilities of the labels.
 
     Returns:
-        Nats for each label, shape (labels,); None if the words say nothing about the labels, or have no such bias.
+        Nats for each label; None if the words say nothing about the labels, or have no such bias.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(task.prompts))[:SAMPLE]).tolist()
     features = compiled.features([task.prompts[i] for i in rows], task.soft)
@@ -106,7 +104,7 @@ def starting_bias(compiled: CompiledPrompt, task: TrainingTask, seed: int, *, sl
         return None
     if not slight and log_loss(scores, right, weights) <= math.log(len(scores[0])):
         return None
-    return torch.tensor(fit_bias(scores, "batch").bias)
+    return [*fit_bias(scores, "batch").bias]
 
 
 def _random_words(texts: Sequence[str], generator: np.random.Generator) -> list[str]:

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -33,7 +35,7 @@ from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.scoring import States
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
-from softcloze.training import TrainingTask, hold_out, warn_if_stuck
+from softcloze.training import TrainingTask, hold_out, processes, warn_if_stuck
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label
 
 
@@ -155,9 +157,9 @@ class FitSteps(PromptEstimator):
         calibration = self._chosen_calibration
         words = self.head == "words" and not isinstance(verbalizer, FieldVerbalizer)
         if words and template.trains and self.calibration in ("auto", "batch"):
-            bias = starting_bias(compiled, task, start.seed, slight=self.calibration == "batch")
-            calibration = "batch" if bias is not None else calibration
-            task = replace(task, bias=bias)
+            learn = partial(starting_bias, compiled, task, start.seed, slight=self.calibration == "batch")
+            if (bias := processes().first_value(learn)) is not None:
+                calibration, task = "batch", replace(task, bias=torch.tensor(bias))
         record = self._start_record(soft_init)
         return BegunFit(
             labelled, compiled, prompts, held_out, trains, calibration, selector, task, record, generator, start
