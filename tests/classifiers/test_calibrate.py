@@ -211,7 +211,7 @@ def test_unknown_methods_raise_before_a_model_is_loaded():
 
 
 def test_a_temperature_needs_labels(backbone):
-    with pytest.raises(NotFittedError, match="a temperature is learnt from labelled examples"):
+    with pytest.raises(NotFittedError, match="calibration='temperature' is learnt from labelled examples"):
         classifier(backbone, calibration="temperature").predict(NEW)
 
 

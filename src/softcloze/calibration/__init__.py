@@ -5,7 +5,7 @@ saved as plain data (`to_dict`, `from_dict`). Scores are in nats, shape (batch, 
 This package runs no model: its callers score the content-free inputs, or the texts of `domain_texts`, with the prompt.
 """
 
-from softcloze.calibration.bias import LabelBias, fit_bias
+from softcloze.calibration.bias import LabelBias, fit_bias, fit_labels_bias
 from softcloze.calibration.content_free import content_free, domain_texts
 from softcloze.calibration.metrics import expected_calibration_error
 from softcloze.calibration.mixture import Mixture, fit_mixture
@@ -25,6 +25,7 @@ __all__ = [
     "dominant_label",
     "expected_calibration_error",
     "fit_bias",
+    "fit_labels_bias",
     "fit_mixture",
     "fit_temperature",
     "from_dict",

@@ -1,15 +1,16 @@
-"""Subtract each label's bias, estimated on inputs that favour no label."""
+"""Subtract each label's bias, estimated on inputs that favour no label, or on labelled examples."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 
 from softcloze.calibration.scores import Calibration, Scores, as_tuples, label_count, log_probs, validate_numbers
 from softcloze.errors import ParameterError
 
-LABEL_BIASES = ("contextual", "domain", "pmi", "batch")
+LABEL_BIASES = ("contextual", "domain", "pmi", "batch")  # those of inputs that favour no label
+PENALTY = 0.01  # nats per example and squared nat of a bias, halved
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +18,15 @@ class LabelBias(Calibration):
     """A bias for each label, subtracted from its score.
 
     Attributes:
-        method: "contextual", "domain", "pmi" or "batch".
+        method: "contextual", "domain", "pmi", "batch" or "labels".
         bias: nats, one for each label in the order of the scores.
     """
 
     bias: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.method not in LABEL_BIASES:
-            raise ParameterError(f"method={self.method!r} is not a label bias; expected {', '.join(LABEL_BIASES)}")
+        if self.method not in (known := (*LABEL_BIASES, "labels")):
+            raise ParameterError(f"method={self.method!r} is not a label bias; expected {', '.join(known)}")
         validate_numbers("bias", self.bias, (label_count(self.bias),))
 
     def _apply(self, scores: ArrayLike) -> Scores:
@@ -74,6 +75,41 @@ def fit_bias(scores: ArrayLike, method: str) -> LabelBias:
     return LabelBias(method, as_tuples((logsumexp(log_p, axis=0) - np.log(len(log_p))).tolist()))
 
 
+def fit_labels_bias(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> LabelBias:
+    """Learn the bias of each label from labelled examples: intercepts of a logistic regression, with little L2.
+
+    Args:
+        scores: log-scores in nats, up to a constant per example, shape (examples, labels).
+        targets: index of the label of each example, shape (examples,).
+        weights: weight of each example, shape (examples,); None for equal ones.
+
+    Raises:
+        ParameterError: no examples, or scores that are not finite.
+
+    >>> fit_labels_bias([[2.0, 0.0], [2.0, 0.0]], targets=[0, 1]).apply([[2.0, 0.0]]).round(1)
+    array([[-0.7, -0.7]])
+    """
+    from scipy.optimize import minimize  # slow to import, and only `fit` needs it
+
+    log_p, labels = log_probs(scores), np.asarray(targets)
+    shares = example_shares(len(labels), weights)
+    right = np.eye(log_p.shape[1])[labels]
+
+    def loss(bias: Scores) -> tuple[float, Scores]:
+        found = log_softmax(log_p - bias, axis=1)
+        gradient = shares @ (right - np.exp(found)) + PENALTY * bias
+        return float(-shares @ (found * right).sum(1) + PENALTY / 2 * bias @ bias), gradient
+
+    found = minimize(loss, np.zeros(log_p.shape[1]), jac=True, method="L-BFGS-B", options={"gtol": 1e-8})
+    return LabelBias("labels", as_tuples(found.x.tolist()))
+
+
+def example_shares(count: int, weights: ArrayLike | None) -> Scores:
+    """Shares of examples, which sum to 1, from their weights; None for equal ones."""
+    given = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    return np.asarray(given / given.sum())
+
+
 def agrees(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> bool:
     """Return True if label words say something about the labels, whatever their bias.
 
@@ -89,8 +125,7 @@ def agrees(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = No
     (True, False)
     """
     log_p, labels = log_probs(scores), np.asarray(targets)
-    shares = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
-    shares = shares / shares.sum()
+    shares = example_shares(len(labels), weights)
     higher = log_p[np.arange(len(labels)), labels] - (shares @ log_p)[labels]
     mean = shares @ higher
     return bool(mean > np.sqrt(shares**2 @ (higher - mean) ** 2))

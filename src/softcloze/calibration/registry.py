@@ -12,7 +12,7 @@ from softcloze.calibration.temperature import Temperature
 from softcloze.errors import ParameterError
 
 CALIBRATIONS: dict[str, type[Calibration]] = {
-    **dict.fromkeys(LABEL_BIASES, LabelBias),
+    **dict.fromkeys((*LABEL_BIASES, "labels"), LabelBias),
     "prototypical": Mixture,
     "temperature": Temperature,
 }

@@ -12,6 +12,7 @@ from softcloze.calibration import (
     content_free,
     domain_texts,
     fit_bias,
+    fit_labels_bias,
     fit_mixture,
     fit_temperature,
 )
@@ -24,8 +25,9 @@ from softcloze.prompt import BoundPrompt, CompiledPrompt
 from softcloze.template import domain_template
 from softcloze.training import TrainingTask
 
-SAMPLE = 64  # training examples whose scores have the bias that a training leaves out
+SAMPLE = 256  # training examples whose scores have the bias that a training leaves out
 WITHOUT_EXAMPLES = ("contextual", "pmi")  # learnt from the model and the prompt alone
+WITH_LABELS = ("labels", "temperature")  # learnt from labelled examples
 
 
 def learn_calibration(
@@ -44,10 +46,10 @@ def learn_calibration(
         method: one of `CALIBRATIONS`.
         bound: the prompt on its backbone, without calibration.
         examples: texts of the domain, for "domain".
-        scores: computes label log-scores in nats, shape (batch, labels): of `examples` for "batch" and
+        scores: computes label log-scores in nats, shape (batch, labels): of `examples` for "batch", "labels" and
             "prototypical", of held-out examples for "temperature".
-        targets: index of the label of each row of `scores`, for "temperature".
-        weights: weight of each row, for "temperature"; None for equal ones.
+        targets: index of the label of each row of `scores`, for "labels" and "temperature".
+        weights: weight of each row, for "labels" and "temperature"; None for equal ones.
         seed: seed of random texts and of clusters.
 
     Raises:
@@ -75,6 +77,8 @@ def learn_calibration(
             return fit_bias(BoundPrompt(alone, bound.backbone).scores([{}]), method)
         case "batch":
             return fit_bias(scores(), method)
+        case "labels":
+            return fit_labels_bias(scores(), targets, weights)
         case "prototypical":
             return fit_mixture(scores(), seed)
         case _:
@@ -104,7 +108,7 @@ def starting_bias(compiled: CompiledPrompt, task: TrainingTask, seed: int, *, sl
         return None
     if not slight and log_loss(scores, right, weights) <= math.log(len(scores[0])):
         return None
-    return [*fit_bias(scores, "batch").bias]
+    return [*fit_labels_bias(scores, right, weights).bias]
 
 
 def _random_words(texts: Sequence[str], generator: np.random.Generator) -> list[str]:

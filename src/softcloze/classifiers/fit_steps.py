@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from softcloze.calibration import Calibration, LabelBias
 from softcloze.classifiers.base import PromptEstimator, class_weight_record, read_examples, training_task
 from softcloze.classifiers.calibrate import learn_calibration, starting_bias
 from softcloze.classifiers.one_sided import warn_if_one_sided
@@ -66,7 +67,7 @@ class BegunFit(NamedTuple):
         prompts: the encoded examples.
         held_out: indices of the examples from which a calibration is learnt.
         trains: whether soft vectors or a head are trained.
-        calibration: method to learn after the training; None for none.
+        bias: of the label words, which the training leaves out; None for none.
         selector: selects demonstrations, where the template has some.
         task: what is trained, and the examples for it.
         record: the start of soft vectors, for the record of the training.
@@ -79,7 +80,7 @@ class BegunFit(NamedTuple):
     prompts: list[EncodedPrompt]
     held_out: list[int]
     trains: bool
-    calibration: str | None
+    bias: LabelBias | None
     selector: Demonstrations | None
     task: TrainingTask
     record: dict[str, Any]
@@ -154,16 +155,14 @@ class FitSteps(PromptEstimator):
             generator,
             start,
         )
-        calibration = self._chosen_calibration
+        bias = None
         words = self.head == "words" and not isinstance(verbalizer, FieldVerbalizer)
-        if words and template.trains and self.calibration in ("auto", "batch"):
-            learn = partial(starting_bias, compiled, task, start.seed, slight=self.calibration == "batch")
-            if (bias := processes().first_value(learn)) is not None:
-                calibration, task = "batch", replace(task, bias=torch.tensor(bias))
+        if words and template.trains and self.calibration in ("auto", "labels"):
+            learn = partial(starting_bias, compiled, task, start.seed, slight=self.calibration == "labels")
+            if (found := processes().first_value(learn)) is not None:
+                bias, task = LabelBias("labels", tuple(found)), replace(task, bias=torch.tensor(found))
         record = self._start_record(soft_init)
-        return BegunFit(
-            labelled, compiled, prompts, held_out, trains, calibration, selector, task, record, generator, start
-        )
+        return BegunFit(labelled, compiled, prompts, held_out, trains, bias, selector, task, record, generator, start)
 
     @property
     def _chosen_calibration(self) -> str | None:
@@ -178,20 +177,22 @@ class FitSteps(PromptEstimator):
         prompt = self._make_prompt(compiled, parts, self.head, training)
         prompt = replace(prompt, features=self.features, demonstrations=begun.selector)
         bound = BoundPrompt(prompt, compiled.backbone, compiled)
-        if begun.calibration is not None:
+        calibration: Calibration | None = begun.bias
+        if calibration is None and self._chosen_calibration is not None:
             calibration = learn_calibration(
-                begun.calibration,
+                self._chosen_calibration,
                 bound,
                 examples=examples,
                 scores=lambda: (
                     self.exact_.log_probabilities
-                    if begun.calibration == "temperature" and self.head in EXACT and not begun.trains
+                    if self.calibration == "temperature" and self.head in EXACT and not begun.trains
                     else bound.label_scores(bound.features([prompts[i] for i in held_out]))
                 ),
                 targets=[targets[i] for i in held_out],
                 weights=weights[held_out] if weights is not None else None,
                 seed=start.seed,
             )
+        if calibration is not None:
             bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
         # the bias of an exact head is fitted, so that no label wins unduly
         if self._needs_several and self.head not in EXACT:

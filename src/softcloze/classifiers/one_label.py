@@ -16,6 +16,7 @@ from softcloze.classifiers.base import (
     decision_scores,
     read_examples,
 )
+from softcloze.classifiers.calibrate import WITH_LABELS
 from softcloze.data import Example, as_labels, label_verbalizer, validate_lengths
 from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, with_priors
@@ -141,8 +142,8 @@ class OneLabelMixin(PromptEstimator):
         verbalizer = resolve_verbalizer(self.verbalizer)
         if verbalizer is None:
             raise NotFittedError("without a verbalizer the labels are not known before fit; give one, or call fit")
-        if calibrated and self.calibration == "temperature":
-            raise NotFittedError("a temperature is learnt from labelled examples; call fit first")
+        if calibrated and self.calibration in WITH_LABELS:
+            raise NotFittedError(f"calibration={self.calibration!r} is learnt from labelled examples; call fit first")
         if calibrated and self._chosen_calibration is not None:
             raise NotFittedError(
                 f"calibration={self.calibration!r} is not learnt yet; call calibrate with examples, or fit with "

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS
 from softcloze.classifiers.base import PromptEstimator, read_examples
-from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
+from softcloze.classifiers.calibrate import WITH_LABELS, WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.fit_steps import FitSteps
 from softcloze.classifiers.one_label import OneLabelMixin
 from softcloze.classifiers.soft_init import SoftInit, soft_init_constraint
@@ -77,14 +77,15 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             others as with "template"; or a list of prompts without a block in common, or a mapping from names of
             blocks to prompts. A prompt is that of a classifier or generator, which may be fitted, in memory or a saved
             folder.
-        calibration: correction of the label scores for what the model would answer anyway: "auto" ("batch" for a soft
-            prompt whose label words, before the training, tell the labels apart and yet are worse than equal
+        calibration: correction of the label scores for what the model would answer anyway: "auto" ("labels" for a
+            soft prompt whose label words, before the training, tell the labels apart and yet are worse than equal
             probabilities of the labels, else none), None, "contextual" (its
             answer to texts without content), "domain" (to random words of the examples), "pmi" (to the words around
-            the mask alone), "batch" (its average answer to the examples), "prototypical" (clusters of the examples'
-            scores), or "temperature" (a temperature fitted on held-out examples). `fit` learns it; for a hard prompt
-            without `fit`, `calibrate` does. "batch" of a soft prompt is subtracted in its training as well, if the
-            label words say something about the labels before it. docs/how-to/calibrate.md compares them.
+            the mask alone), "batch" (its average answer to the examples), "labels" (what their labels say:
+            intercepts of a logistic regression), "prototypical" (clusters of the examples' scores), or "temperature" (a
+            temperature fitted on held-out examples). `fit` learns it; for a hard prompt without `fit`, `calibrate` does
+            without labels. A soft prompt learns "labels" before its training, which leaves the bias out, if the label
+            words tell the labels apart, and all others after it. docs/how-to/calibrate.md compares them.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: in units of the root mean square of the model's input embeddings: the highest step of AdamW
@@ -320,7 +321,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             The classifier itself.
 
         Raises:
-            ParameterError: `calibration` is None or "auto", or "temperature", which `fit` learns from labels; or it
+            ParameterError: `calibration` is None or "auto"; or "labels" or "temperature", which `fit` learns; or it
                 needs more examples.
             DataError: no examples, and the calibration needs some.
             NotFittedError: the prompt has to be fitted first.
@@ -339,8 +340,8 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             raise ParameterError(
                 f'calibration={self.calibration!r} learns nothing here; choose one, such as calibration="batch"'
             )
-        if method == "temperature":
-            raise ParameterError('calibration="temperature" is learnt from labelled examples; call fit')
+        if method in WITH_LABELS:
+            raise ParameterError(f"calibration={method!r} is learnt from labelled examples; call fit")
         examples = read_examples(X, resolve_mask_template(self.template))
         if not examples and method not in WITHOUT_EXAMPLES:
             raise DataError(f"calibration={method!r} is learnt from examples, found none")

@@ -125,7 +125,7 @@ OtherModelOption = Annotated[
 Selection = Literal["random", "nearest"]
 HeadName = Literal["words", "warp", "linear", "words+linear", "prototypes"]
 # typer takes lists of enums, but not of literals
-Calibration = StrEnum("Calibration", ["contextual", "domain", "pmi", "batch", "prototypical", "temperature"])
+Calibration = StrEnum("Calibration", ["contextual", "domain", "pmi", "batch", "labels", "prototypical", "temperature"])
 Baseline = StrEnum(
     "Baseline",
     {
@@ -174,11 +174,11 @@ FeaturesOption = Annotated[
     ),
 ]
 CalibrationOption = Annotated[
-    Literal["auto", "none", "contextual", "domain", "pmi", "batch", "prototypical", "temperature"],
+    Literal["auto", "none", "contextual", "domain", "pmi", "batch", "labels", "prototypical", "temperature"],
     typer.Option(
         "--calibration",
-        help="Calibration of the label scores, learnt from the rows; batch is the safest, and auto takes it for a soft "
-        "prompt whose label words are far off.",
+        help="Calibration of the label scores, learnt from the rows; batch is the safest of a hard prompt, and "
+        "auto takes labels for a soft prompt whose label words are far off.",
     ),
 ]
 
