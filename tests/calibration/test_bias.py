@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from softcloze.calibration import LabelBias, fit_bias
+from softcloze.calibration import LabelBias, fit_bias, fit_labels_bias
 from softcloze.calibration.bias import LABEL_BIASES, agrees
 from softcloze.errors import ParameterError
 
@@ -127,6 +127,13 @@ def test_words_that_agree_have_a_positive_factor_in_a_logistic_regression_with_b
         odds = parameters[0] * log_softmax(table, axis=1) + parameters[1:]
         return -weights @ log_softmax(odds, axis=1)[range(30), targets]
 
+    intercepts = minimize(
+        lambda bias: (
+            -weights / weights.sum() @ log_softmax(table - bias, axis=1)[range(30), targets] + 0.005 * bias @ bias
+        ),
+        np.zeros(labels),
+    ).x
+    np.testing.assert_allclose(fit_labels_bias(table, targets, weights).bias, intercepts, atol=1e-3)
     found = agrees(table, targets, weights)
     if strength:
         assert found == (strength > 0)

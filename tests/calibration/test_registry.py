@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softcloze.calibration import CALIBRATIONS, fit_bias, fit_mixture, fit_temperature, from_dict
+from softcloze.calibration import CALIBRATIONS, fit_bias, fit_labels_bias, fit_mixture, fit_temperature, from_dict
 from softcloze.errors import ParameterError
 
 
@@ -19,6 +19,8 @@ def learnt(method, seed=0, labels=3):
     match method:
         case "temperature":
             return fit_temperature(scores, generator.integers(labels, size=30))
+        case "labels":
+            return fit_labels_bias(scores, generator.integers(labels, size=30))
         case "prototypical":
             return fit_mixture(scores, seed)
         case _:
@@ -26,7 +28,7 @@ def learnt(method, seed=0, labels=3):
 
 
 def test_all_methods_are_named():
-    assert tuple(CALIBRATIONS) == ("contextual", "domain", "pmi", "batch", "prototypical", "temperature")
+    assert tuple(CALIBRATIONS) == ("contextual", "domain", "pmi", "batch", "labels", "prototypical", "temperature")
     assert [learnt(method).method for method in CALIBRATIONS] == [*CALIBRATIONS]
 
 
@@ -57,11 +59,11 @@ DAMAGED = "a saved calibration is damaged; expected the data of its to_dict, fou
 MISTAKES = [
     (
         {"method": "magic"},
-        "method='magic' is unknown; expected contextual, domain, pmi, batch, prototypical, temperature",
+        "method='magic' is unknown; expected contextual, domain, pmi, batch, labels, prototypical, temperature",
     ),
     (
         {"method": ["batch"]},
-        "method=['batch'] is unknown; expected contextual, domain, pmi, batch, prototypical, temperature",
+        "method=['batch'] is unknown; expected contextual, domain, pmi, batch, labels, prototypical, temperature",
     ),
     ({}, DAMAGED + "{}"),
     (None, DAMAGED + "None"),

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from support import models
 
 from softcloze import PromptClassifier, Template
-from softcloze.calibration import CALIBRATIONS, fit_mixture, fit_temperature
+from softcloze.calibration import CALIBRATIONS, fit_labels_bias, fit_mixture, fit_temperature
 from softcloze.errors import DataError, OneSidedWarning, ParameterError
 from softcloze.prompt import BoundPrompt
 from softcloze.starters import load_data
@@ -99,22 +99,22 @@ def test_a_fitted_prompt_is_calibrated_anew(backbone):
 def test_training_begins_without_the_bias_of_words_that_agree_with_the_labels(backbone, words_agree):
     still = {"learning_rate": 1e-9, "batch_size": len(TEXTS), "class_weight": None}
     start = classifier(backbone, SOFT, **still).fit(TEXTS, LABELS).decision_function(TEXTS)
-    unbiased = shifted(start, start)
-    given = unbiased.argmax(1) if words_agree else unbiased.argmin(1)
-    clf = classifier(backbone, SOFT, calibration="batch", **still).fit(TEXTS, [sorted(WORDS)[i] for i in given])
+    given = shifted(start, start).argmax(1) if words_agree else shifted(start, start).argmin(1)
+    unbiased = softmax(fit_labels_bias(start, given).apply(start))
+    clf = classifier(backbone, SOFT, calibration="labels", **still).fit(TEXTS, [sorted(WORDS)[i] for i in given])
     seen = unbiased if words_agree else softmax(start)
     assert clf.history_[0]["loss"] == pytest.approx(-np.log(seen[range(len(given)), given]).mean(), abs=1e-4)
     np.testing.assert_allclose(clf.predict_proba(TEXTS), unbiased, atol=1e-4)
 
 
-def test_auto_is_batch_where_words_agree_with_the_labels_and_are_worse_than_equal_probabilities(bert_tiny):
+def test_auto_is_labels_where_words_agree_with_the_labels_and_are_worse_than_equal_probabilities(bert_tiny):
     texts = [text for text in load_data("movie-reviews").train.texts if len(text) < 120][:24]
     words = {"a": "good", "b": "great", "c": "zebra"}  # which is hardly ever written
     soft = PromptClassifier(bert_tiny, "<text> It was <mask>. <soft*2>", words, epochs=1, random_state=0)
     fit = partial(clone(soft).set_params(learning_rate=1e-9, calibration=None).fit, texts)
     start = softmax(fit(["a", "b", "c"] * 8).decision_function(texts))
     unbiased = start / start.mean(0)
-    for method, given in (("batch", unbiased.argmax(1)), (None, unbiased.argmin(1)), (None, start.argmax(1))):
+    for method, given in (("labels", unbiased.argmax(1)), (None, unbiased.argmin(1)), (None, start.argmax(1))):
         labels = ["abc"[i] for i in given]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OneSidedWarning)
@@ -129,6 +129,7 @@ def test_auto_is_batch_where_words_agree_with_the_labels_and_are_worse_than_equa
     [
         ({}, ParameterError, "calibration='auto' learns nothing here; choose one"),
         ({"calibration": "temperature"}, ParameterError, "learnt from labelled examples; call fit"),
+        ({"calibration": "labels"}, ParameterError, "learnt from labelled examples; call fit"),
         ({"calibration": "batch"}, DataError, "calibration='batch' is learnt from examples, found none"),
         ({"calibration": "pmi", "template": SOFT}, NotFittedError, "soft slots .* are not trained yet; call fit first"),
     ],

@@ -69,6 +69,8 @@ def fit_bias(scores: ArrayLike, method: str) -> LabelBias:
     >>> fit_bias(biased, "contextual").apply(biased)  # without the bias
     array([[0., 0.]])
     """
+    if method not in LABEL_BIASES:
+        raise ParameterError(f"method={method!r} is not a label bias; expected {', '.join(LABEL_BIASES)}")
     log_p = log_probs(scores)
     if not len(log_p):
         raise ParameterError(f"{method!r} calibration has no input to learn from; score at least one")

@@ -60,10 +60,13 @@ def warn_if_one_sided(bound: BoundPrompt, examples: Sequence[Example], task: Tra
     if fact is None and task.trains_vectors and isinstance(task.head, WordHead):
         weights = task.weights[rows].numpy() if task.weights is not None else None
         fact = describe_far_words(bound, scores, right[rows], weights)
-    if fact is None and prompt.template.blocks and prompt.calibration is None and prompt.demonstrations is None:
+    as_written = prompt.calibration is None or task.bias is not None
+    if fact is None and prompt.template.blocks and as_written and prompt.demonstrations is None:
         hard = without_slots(prompt.template)
         if any(isinstance(node, Literal) and any(map(str.isalpha, node.text)) for node in hard.nodes):
-            alone = replace(prompt, template=hard, vectors={}, head="words", head_tensors={}, features="mask")
+            alone = replace(
+                prompt, template=hard, vectors={}, head="words", head_tensors={}, features="mask", calibration=None
+            )
             before, empty = BoundPrompt(alone, bound.backbone), _content_free(bound)
             scores = before.scores([*(examples[i] for i in sample), *empty])  # in one pass
             predicted = scores[: len(sample)].argmax(1)
