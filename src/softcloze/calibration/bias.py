@@ -88,8 +88,8 @@ def fit_labels_bias(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | 
     Raises:
         ParameterError: no examples, or scores that are not finite.
 
-    >>> fit_labels_bias([[2.0, 0.0], [2.0, 0.0]], targets=[0, 1]).apply([[2.0, 0.0]]).round(1)
-    array([[-0.7, -0.7]])
+    >>> np.round(fit_labels_bias([[2.0, 0.0], [2.0, 0.0]], targets=[0, 1]).bias, 1)
+    array([ 1., -1.])
     """
     from scipy.optimize import minimize  # slow to import, and only `fit` needs it
 

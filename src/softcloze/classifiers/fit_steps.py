@@ -155,14 +155,24 @@ class FitSteps(PromptEstimator):
             generator,
             start,
         )
-        bias = None
-        words = self.head == "words" and not isinstance(verbalizer, FieldVerbalizer)
-        if words and template.trains and self.calibration in ("auto", "labels"):
-            learn = partial(starting_bias, compiled, task, start.seed, slight=self.calibration == "labels")
-            if (found := processes().first_value(learn)) is not None:
-                bias, task = LabelBias("labels", tuple(found)), replace(task, bias=torch.tensor(found))
+        bias = self._starting_bias(compiled, task, start) if template.trains else None
+        if bias is not None:
+            task = replace(task, bias=torch.tensor(bias.bias))
         record = self._start_record(soft_init)
         return BegunFit(labelled, compiled, prompts, held_out, trains, bias, selector, task, record, generator, start)
+
+    def _starting_bias(self, compiled: CompiledPrompt, task: TrainingTask, start: Start) -> LabelBias | None:
+        """The bias of the label words that a training leaves out, as the training that it continues did."""
+        verbalizer = compiled.verbalizer
+        words = self.head == "words" and not isinstance(verbalizer, FieldVerbalizer)
+        if not words or self.calibration not in ("auto", "labels"):
+            return None
+        before = self.prompt_.calibration if self._is_warm else None
+        if isinstance(before, LabelBias) and before.method == "labels" and len(before.bias) == len(verbalizer.labels):
+            return before
+        learn = partial(starting_bias, compiled, task, start.seed, slight=self.calibration == "labels")
+        bias = processes().first_value(learn)
+        return LabelBias("labels", tuple(bias)) if bias is not None else None
 
     @property
     def _chosen_calibration(self) -> str | None:
