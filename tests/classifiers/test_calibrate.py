@@ -103,8 +103,8 @@ def test_training_begins_without_the_bias_of_words_that_agree_with_the_labels(ba
     unbiased = softmax(fit_labels_bias(start, given).apply(start))
     clf = classifier(backbone, SOFT, calibration="labels", **still).fit(TEXTS, [sorted(WORDS)[i] for i in given])
     seen = unbiased if words_agree else softmax(start)
-    assert clf.history_[0]["loss"] == pytest.approx(-np.log(seen[range(len(given)), given]).mean(), abs=1e-4)
-    np.testing.assert_allclose(clf.predict_proba(TEXTS), unbiased, atol=1e-4)
+    assert clf.history_[0]["loss"] == pytest.approx(-np.log(seen[range(len(given)), given]).mean(), abs=2e-3)
+    np.testing.assert_allclose(clf.predict_proba(TEXTS), unbiased, atol=2e-3)
 
 
 def test_auto_is_labels_where_words_agree_with_the_labels_and_are_worse_than_equal_probabilities(bert_tiny):

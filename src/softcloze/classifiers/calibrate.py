@@ -108,7 +108,8 @@ def starting_bias(compiled: CompiledPrompt, task: TrainingTask, seed: int, *, sl
         return None
     if not slight and log_loss(scores, right, weights) <= math.log(len(scores[0])):
         return None
-    return [*fit_labels_bias(scores, right, weights).bias]
+    # in thousandths, so that the rounding of scores, which depends on batches and compilation, changes no training
+    return [round(nats, 3) for nats in fit_labels_bias(scores, right, weights).bias]
 
 
 def _random_words(texts: Sequence[str], generator: np.random.Generator) -> list[str]:
